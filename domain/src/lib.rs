@@ -1,1 +1,171 @@
-//! domain
+//! The rules of Attorn and their SQL. This crate knows no axum, no Leptos, no
+//! request: the door (`server`) turns requests into typed asks, calls one verb
+//! here, and turns the answer into its own wire words.
+//!
+//! The rooms, and what each keeps:
+//! - [`identity`]: people, passwords, sessions.
+//! - [`oauth`]: clients, consents, our own tokens, one file per grant.
+//! - [`vault`]: connections, accounts, provider grants, permissions, the proxy.
+//! - [`approval`]: the CIBA state machine, decisions, exact calls.
+//! - [`agent`]: the embedded agent: planner, tools, runs.
+//! - [`audit`]: events, the tree, verification.
+//!
+//! The ground floor: [`clock`], [`ids`], [`secret`], [`outbound`], [`storage`],
+//! [`keyring`]. No room reads another's tables; one verb is one atomic write
+//! and its events.
+
+pub mod agent;
+pub mod approval;
+pub mod audit;
+pub mod clock;
+pub mod identity;
+pub mod ids;
+pub mod keyring;
+pub mod oauth;
+pub mod outbound;
+pub mod secret;
+pub mod storage;
+pub mod vault;
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use clock::Clock;
+use ids::Rng;
+use keyring::{KeyEncryption, Keyring};
+use outbound::Outbound;
+use secret::Secret;
+use storage::{Ground, Location, Store};
+
+/// What a deployment decides.
+#[derive(Clone)]
+pub struct Settings {
+    /// The issuer, `https://{domain}/` with the final slash.
+    pub issuer: String,
+    /// The name this instance uses in leases; unique among instances.
+    pub instance: String,
+}
+
+impl Settings {
+    /// An address below the issuer; `path` has no leading slash.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    /// Audience of `/me/`.
+    #[must_use]
+    pub fn me_audience(&self) -> String {
+        self.url("me/")
+    }
+
+    /// Audience of the proxy.
+    #[must_use]
+    pub fn proxy_audience(&self) -> String {
+        self.url("proxy")
+    }
+}
+
+/// Everything a verb needs, handed in. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+/// The parts of an [`Engine`].
+pub struct Inner {
+    /// The database.
+    pub store: Store,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// The outward client.
+    pub outbound: Arc<dyn Outbound>,
+    /// Keys.
+    pub keys: Keyring,
+    /// What this deployment decided.
+    pub settings: Settings,
+    /// The vault's memory: refreshes under way, connections.
+    pub vault: vault::Memory,
+    /// The approvals' memory: who may poll when.
+    pub approvals: approval::Memory,
+}
+
+/// What it takes to start an engine.
+pub struct Parts {
+    /// Where the data lies.
+    pub database: Location,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// The outward client.
+    pub outbound: Arc<dyn Outbound>,
+    /// What the deployment decided.
+    pub settings: Settings,
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] keyring::Error),
+}
+
+impl Engine {
+    /// Opens the database and the keys. `kek` is called once the database is
+    /// open, with whether it is new: only then may a key be created.
+    ///
+    /// # Errors
+    /// When the database or the keys cannot be opened; the sentence says why.
+    pub async fn start<F>(parts: Parts, kek: F) -> Result<Self, StartError>
+    where
+        F: FnOnce(bool) -> Result<Arc<dyn KeyEncryption>, keyring::Error>,
+    {
+        let Parts {
+            database,
+            clock,
+            rng,
+            outbound,
+            settings,
+        } = parts;
+        let ground = Ground::new(clock.clone(), rng.clone());
+        let store = Store::open(&database, ground.clone()).await?;
+        let kek = kek(Keyring::is_new(&store).await?)?;
+        let keys = Keyring::open(&store, kek, &*rng).await?;
+        ground.set_deployment(keys.deployment_id());
+        Ok(Self(Arc::new(Inner {
+            store,
+            clock,
+            rng,
+            outbound,
+            keys,
+            settings,
+            vault: vault::Memory::default(),
+            approvals: approval::Memory::default(),
+        })))
+    }
+
+    /// Wall time in Unix milliseconds.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// A new token of ours with this prefix.
+    #[must_use]
+    pub fn new_token(&self, prefix: &str) -> Secret<String> {
+        ids::token(prefix, &*self.rng)
+    }
+}
+
+impl Deref for Engine {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

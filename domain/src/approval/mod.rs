@@ -1,0 +1,5 @@
+//! approval
+
+/// What this room keeps in memory.
+#[derive(Default)]
+pub struct Memory {}

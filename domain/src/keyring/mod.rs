@@ -1,0 +1,12 @@
+//! The key-encryption key and the keys it wraps.
+//!
+//! What always holds here: the database stores keys only wrapped, and the id
+//! of the key-encryption key that wrapped them; a wrong or missing one refuses
+//! to start. Keys for hashing, MACs, cookies, signatures and the audit log are
+//! random, so that rotating the key-encryption key changes none of them.
+
+mod kek;
+mod ring;
+
+pub use kek::{Error, FileKey, KeyEncryption, StaticKey};
+pub use ring::{Jwk, Keyring, Purpose, SigningAlg, SigningKey};

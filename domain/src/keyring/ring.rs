@@ -1,0 +1,499 @@
+//! The keys in use, opened once at start.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::AsDer as _;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
+};
+use aws_lc_rs::{constant_time, digest, hmac, rsa};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, KeyEncryption};
+use crate::secret::Secret;
+use crate::storage::{self, Json, Row, Store, Tx};
+
+/// What a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// Keyed hashes of our tokens, client secrets and session ids.
+    Hash,
+    /// MACs over rows that decide who may do what.
+    Mac,
+    /// Signatures of tokens.
+    Token(SigningAlg),
+    /// Signatures of the audit log's checkpoints (Ed25519).
+    Log,
+}
+
+/// How tokens are signed (RFC 7518, RFC 8037).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SigningAlg {
+    /// ECDSA P-256: access tokens.
+    Es256,
+    /// RSA PKCS #1 v1.5 with SHA-256: ID tokens by default.
+    Rs256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl SigningAlg {
+    /// The `alg` value.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+const ALL: [Purpose; 6] = [
+    Purpose::Hash,
+    Purpose::Mac,
+    Purpose::Token(SigningAlg::Es256),
+    Purpose::Token(SigningAlg::Rs256),
+    Purpose::Token(SigningAlg::EdDsa),
+    Purpose::Log,
+];
+
+impl Purpose {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Mac => "mac",
+            Self::Token(_) => "token",
+            Self::Log => "log",
+        }
+    }
+
+    const fn alg(self) -> &'static str {
+        match self {
+            Self::Hash | Self::Mac => "HS256",
+            Self::Token(alg) => alg.name(),
+            Self::Log => "EdDSA",
+        }
+    }
+
+    fn parse(purpose: &str, alg: &str) -> Option<Self> {
+        ALL.into_iter()
+            .find(|known| known.word() == purpose && known.alg() == alg)
+    }
+}
+
+/// A public key as a JSON Web Key (RFC 7517).
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Jwk {
+    /// Key type.
+    pub kty: String,
+    /// Key id.
+    pub kid: String,
+    /// Algorithm.
+    pub alg: String,
+    /// Always `sig`.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// Curve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crv: Option<String>,
+    /// First coordinate, or the Ed25519 key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x: Option<String>,
+    /// Second coordinate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y: Option<String>,
+    /// RSA modulus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub n: Option<String>,
+    /// RSA exponent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub e: Option<String>,
+}
+
+/// A key that signs tokens or checkpoints.
+#[derive(Clone)]
+pub struct SigningKey {
+    /// Its id (`kid`).
+    pub kid: String,
+    /// How it signs.
+    pub alg: SigningAlg,
+    /// The private key, DER: PKCS #8 for ES256 and EdDSA, PKCS #1 for RS256.
+    pub private_der: Arc<Secret<Vec<u8>>>,
+    /// The public half.
+    pub jwk: Jwk,
+}
+
+/// All keys, opened. Immutable; a rotation makes a new one.
+pub struct Keyring {
+    kek: Arc<dyn KeyEncryption>,
+    deployment_id: String,
+    hash: hmac::Key,
+    mac: (String, hmac::Key),
+    old_macs: HashMap<String, hmac::Key>,
+    signing: HashMap<SigningAlg, SigningKey>,
+    log: SigningKey,
+    published: Vec<Jwk>,
+}
+
+struct Made {
+    private: Secret<Vec<u8>>,
+    public: Option<Jwk>,
+}
+
+fn b64(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn make(purpose: Purpose, kid: &str, random: &dyn crate::ids::Rng) -> Result<Made, Error> {
+    let failed = |_| Error::Unavailable("a key could not be generated".to_owned());
+    let jwk = |kty: &str| Jwk {
+        kty: kty.to_owned(),
+        kid: kid.to_owned(),
+        alg: purpose.alg().to_owned(),
+        usage: "sig".to_owned(),
+        crv: None,
+        x: None,
+        y: None,
+        n: None,
+        e: None,
+    };
+    Ok(match purpose {
+        Purpose::Hash | Purpose::Mac => Made {
+            private: Secret::new(crate::ids::random::<32>(random).to_vec()),
+            public: None,
+        },
+        Purpose::Token(SigningAlg::Es256) => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
+            let der = pair.to_pkcs8v1().map_err(failed)?;
+            // Uncompressed point: 0x04, x, y.
+            let point = pair.public_key().as_ref();
+            let public = Jwk {
+                crv: Some("P-256".to_owned()),
+                x: Some(b64(&point[1..33])),
+                y: Some(b64(&point[33..65])),
+                ..jwk("EC")
+            };
+            Made {
+                private: Secret::new(der.as_ref().to_vec()),
+                public: Some(public),
+            }
+        }
+        Purpose::Token(SigningAlg::Rs256) => {
+            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).map_err(failed)?;
+            let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der = pair.as_der().map_err(failed)?;
+            let public = pair.public_key();
+            let jwk = Jwk {
+                n: Some(b64(public.modulus().big_endian_without_leading_zero())),
+                e: Some(b64(public.exponent().big_endian_without_leading_zero())),
+                ..jwk("RSA")
+            };
+            Made {
+                private: Secret::new(pkcs8.as_ref().to_vec()),
+                public: Some(jwk),
+            }
+        }
+        Purpose::Token(SigningAlg::EdDsa) | Purpose::Log => {
+            let pair = Ed25519KeyPair::generate().map_err(failed)?;
+            let der = pair.to_pkcs8v1().map_err(failed)?;
+            let public = Jwk {
+                crv: Some("Ed25519".to_owned()),
+                x: Some(b64(pair.public_key().as_ref())),
+                ..jwk("OKP")
+            };
+            Made {
+                private: Secret::new(der.as_ref().to_vec()),
+                public: Some(public),
+            }
+        }
+    })
+}
+
+struct KeyRow {
+    id: String,
+    purpose: Purpose,
+    wrapped: Vec<u8>,
+    kek_id: String,
+    public: Option<Jwk>,
+    state: String,
+}
+
+impl KeyRow {
+    fn from_row(row: &Row) -> Result<Self, storage::Error> {
+        let purpose = Purpose::parse(&row.get::<String>("purpose")?, &row.get::<String>("alg")?)
+            .ok_or_else(|| row.bad("keys", "purpose"))?;
+        Ok(Self {
+            id: row.get("id")?,
+            purpose,
+            wrapped: row.get("wrapped")?,
+            kek_id: row.get("kek_id")?,
+            public: row.json_option("keys", "public_jwk")?,
+            state: row.get("state")?,
+        })
+    }
+}
+
+fn aad(id: &str) -> Vec<u8> {
+    format!("attorn key\0{id}").into_bytes()
+}
+
+impl Tx {
+    async fn deployment(&mut self) -> Result<Option<(String, String)>, storage::Error> {
+        let row = self
+            .optional(
+                "select deployment_id, kek_id from deployment where id = 'self'",
+                vec![],
+            )
+            .await?;
+        row.map(|row| Ok((row.get("deployment_id")?, row.get("kek_id")?)))
+            .transpose()
+    }
+
+    async fn keys(&mut self) -> Result<Vec<KeyRow>, storage::Error> {
+        let sql = "select id, purpose, alg, wrapped, kek_id, public_jwk, state from keys \
+                   where state <> 'retired' order by created_at, id limit 1000";
+        self.all(sql, vec![])
+            .await?
+            .iter()
+            .map(KeyRow::from_row)
+            .collect()
+    }
+}
+
+/// Whether the database has been used: a key file may be created only for one that was not.
+///
+/// # Errors
+/// The database's.
+pub(crate) async fn is_empty(store: &Store) -> Result<bool, storage::Error> {
+    Ok(store.reader().await?.deployment().await?.is_none())
+}
+
+impl Keyring {
+    /// Whether the database has never been used: only then may a key file be created for it.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn is_new(store: &Store) -> Result<bool, storage::Error> {
+        is_empty(store).await
+    }
+
+    /// Opens the keys of this database, making them if it is new.
+    ///
+    /// # Errors
+    /// When the key-encryption key is not the one that wrapped them.
+    pub async fn open(
+        store: &Store,
+        kek: Arc<dyn KeyEncryption>,
+        rng: &dyn crate::ids::Rng,
+    ) -> Result<Self, Error> {
+        let deployment_id = Self::prepare(store, &*kek, rng).await?;
+        let rows = store.reader().await?.keys().await?;
+        let mut signing = HashMap::new();
+        let (mut hash, mut mac, mut log, mut old_macs) = (None, None, None, HashMap::new());
+        let mut published = Vec::new();
+        for row in rows {
+            if row.kek_id != kek.id() {
+                return Err(Error::Unavailable(format!(
+                    "the keys of this database were wrapped by {}, but the key given is {}",
+                    row.kek_id,
+                    kek.id()
+                )));
+            }
+            let private = kek.unwrap(&row.wrapped, &aad(&row.id)).await?;
+            let active = row.state == "active";
+            match row.purpose {
+                Purpose::Hash => hash = Some(hmac::Key::new(hmac::HMAC_SHA256, private.expose())),
+                Purpose::Mac => {
+                    let key = hmac::Key::new(hmac::HMAC_SHA256, private.expose());
+                    if active {
+                        mac = Some((row.id.clone(), key.clone()));
+                    }
+                    old_macs.insert(row.id, key);
+                }
+                Purpose::Token(alg) => {
+                    let jwk = row.public.ok_or(Error::DoesNotOpen)?;
+                    published.push(jwk.clone());
+                    if active {
+                        signing.insert(
+                            alg,
+                            SigningKey {
+                                kid: row.id,
+                                alg,
+                                private_der: Arc::new(private),
+                                jwk,
+                            },
+                        );
+                    }
+                }
+                Purpose::Log => {
+                    let jwk = row.public.ok_or(Error::DoesNotOpen)?;
+                    if active {
+                        let alg = SigningAlg::EdDsa;
+                        log = Some(SigningKey {
+                            kid: row.id,
+                            alg,
+                            private_der: Arc::new(private),
+                            jwk,
+                        });
+                    }
+                }
+            }
+        }
+        let missing = || {
+            Error::Unavailable(
+                "the database lacks keys it should have; restore it from a backup".to_owned(),
+            )
+        };
+        Ok(Self {
+            deployment_id,
+            hash: hash.ok_or_else(missing)?,
+            mac: mac.ok_or_else(missing)?,
+            old_macs,
+            signing,
+            log: log.ok_or_else(missing)?,
+            published,
+            kek,
+        })
+    }
+
+    async fn prepare(
+        store: &Store,
+        kek: &dyn KeyEncryption,
+        rng: &dyn crate::ids::Rng,
+    ) -> Result<String, Error> {
+        if let Some((deployment, kek_id)) = store.reader().await?.deployment().await? {
+            if kek_id != kek.id() {
+                return Err(Error::Unavailable(format!(
+                    "this database belongs to the key-encryption key {kek_id}, but the key given is {}",
+                    kek.id()
+                )));
+            }
+            return Ok(deployment);
+        }
+        let mut made = Vec::new();
+        for (position, purpose) in ALL.into_iter().enumerate() {
+            let id = format!(
+                "key_{position}{}",
+                b64(&crate::ids::random::<12>(rng)).replace(['-', '_'], "x")
+            );
+            let key = make(purpose, &id, rng)?;
+            let wrapped = kek.wrap(key.private.expose(), &aad(&id)).await?;
+            made.push((id, purpose, wrapped, key.public));
+        }
+        let deployment = format!(
+            "dep_{}",
+            b64(&crate::ids::random::<16>(rng)).replace(['-', '_'], "x")
+        );
+        let (made, kek_id) = (Arc::new(made), kek.id().to_owned());
+        store
+            .write(move |tx| {
+                let (made, kek_id, deployment) = (made.clone(), kek_id.clone(), deployment.clone());
+                Box::pin(async move {
+                    // Another instance may have been first; then its keys count.
+                    if let Some((first, _)) = tx.deployment().await? {
+                        return Ok(first);
+                    }
+                    let now = tx.now();
+                    tx.execute(
+                        "insert into deployment (id, deployment_id, kek_id, adopted_at, created_at) values ('self', $1, $2, $3, $3)",
+                        vec![(&deployment).into(), (&kek_id).into(), now.into()],
+                    )
+                    .await?;
+                    for (id, purpose, wrapped, public) in made.iter() {
+                        tx.execute(
+                            "insert into keys (id, purpose, alg, wrapped, kek_id, public_jwk, state, created_at) \
+                             values ($1, $2, $3, $4, $5, $6, 'active', $7)",
+                            vec![
+                                id.into(),
+                                purpose.word().into(),
+                                purpose.alg().into(),
+                                wrapped.into(),
+                                (&kek_id).into(),
+                                public.as_ref().map(|jwk| serde_json::to_string(&Json(jwk).0).unwrap_or_default()).into(),
+                                now.into(),
+                            ],
+                        )
+                        .await?;
+                    }
+                    Ok(deployment)
+                })
+            })
+            .await
+    }
+
+    /// This deployment's id.
+    #[must_use]
+    pub fn deployment_id(&self) -> &str {
+        &self.deployment_id
+    }
+
+    /// The key-encryption key, for data keys.
+    #[must_use]
+    pub fn kek(&self) -> &dyn KeyEncryption {
+        &*self.kek
+    }
+
+    /// Keyed hash for a look-up by token, secret or session id. `domain`
+    /// separates the kinds, so that one can never stand for another.
+    #[must_use]
+    pub fn hash(&self, domain: &str, secret: &[u8]) -> [u8; 32] {
+        tag(&self.hash, domain, secret)
+    }
+
+    /// A MAC over the bytes of a row, with the id of its key.
+    #[must_use]
+    pub fn mac(&self, table: &str, row: &[u8]) -> ([u8; 32], String) {
+        (tag(&self.mac.1, table, row), self.mac.0.clone())
+    }
+
+    /// Whether a row's MAC is right.
+    #[must_use]
+    pub fn mac_holds(&self, table: &str, row: &[u8], mac: &[u8], key: &str) -> bool {
+        self.old_macs.get(key).is_some_and(|key| {
+            constant_time::verify_slices_are_equal(&tag(key, table, row), mac).is_ok()
+        })
+    }
+
+    /// The key that signs tokens with this algorithm.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn signing(&self, alg: SigningAlg) -> Result<&SigningKey, Error> {
+        self.signing
+            .get(&alg)
+            .ok_or_else(|| Error::Unavailable(format!("there is no active {} key", alg.name())))
+    }
+
+    /// The key that signs checkpoints of the audit log.
+    #[must_use]
+    pub const fn log(&self) -> &SigningKey {
+        &self.log
+    }
+
+    /// Public keys of tokens, for `/.well-known/jwks.json`.
+    #[must_use]
+    pub fn jwks(&self) -> &[Jwk] {
+        &self.published
+    }
+}
+
+fn tag(key: &hmac::Key, domain: &str, bytes: &[u8]) -> [u8; 32] {
+    let mut context = hmac::Context::with_key(key);
+    context.update(domain.as_bytes());
+    context.update(&[0]);
+    context.update(bytes);
+    let mut out = [0; 32];
+    out.copy_from_slice(context.sign().as_ref());
+    out
+}
+
+/// SHA-256.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}

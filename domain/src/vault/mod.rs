@@ -1,0 +1,5 @@
+//! vault
+
+/// What this room keeps in memory.
+#[derive(Default)]
+pub struct Memory {}
