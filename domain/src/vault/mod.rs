@@ -1,4 +1,36 @@
-//! vault
+//! The vault: people's accounts elsewhere, and the tokens that come with them.
+//!
+//! The map:
+//! - [`providers`]: the catalogue, data in `providers.toml`.
+//! - [`connections`]: a provider set up with a client id and secret.
+//! - [`link`]: a person links an account (authorization code, PKCE).
+//! - [`accounts`]: what a person has linked; unlinking. [`revocations`]: telling the provider.
+//! - [`permissions`]: what a person lets one client do with one account.
+//! - [`fresh_token`] and `step.rs`: one refresh at a time, never an answer lost.
+//! - [`release`]: a provider token for a client. [`proxy`]: the call without the token.
+//!
+//! What always holds here: tokens lie sealed under the account's own data key,
+//! bound to their row, their provider client and the origins they may travel
+//! to (`envelope.rs`). A provider's answer is sealed and stored before anything
+//! is decided about it. The default permission is none.
+
+pub mod accounts;
+pub mod connections;
+mod error;
+pub mod link;
+pub mod permissions;
+pub mod providers;
+pub mod proxy;
+mod refresh;
+mod release;
+pub mod revocations;
+
+pub use accounts::{Account, AccountState};
+pub use connections::{Connection, Overrides};
+pub use error::{Error, Reason};
+pub use permissions::{AccessMode, Permission};
+pub use refresh::{FreshToken, TokenKind, fresh_token};
+pub use release::{Release, Released, release};
 
 /// What this room keeps in memory.
 #[derive(Default)]
