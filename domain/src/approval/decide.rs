@@ -1,0 +1,343 @@
+//! Deciding, and the other ways a request ends.
+
+use std::str::FromStr;
+
+use super::read::{Approval, DecisionMade};
+use super::sql::Kept;
+use super::state::{Change, State};
+use crate::Engine;
+use crate::audit::{Event, Kind};
+use crate::storage::{self, Tx};
+
+/// What the person chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Let it happen.
+    Approve,
+    /// Do not.
+    Deny,
+}
+
+impl Decision {
+    /// The word in rows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl FromStr for Decision {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "approve" => Ok(Self::Approve),
+            "deny" => Ok(Self::Deny),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The way a decision came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The decision page, with a signed-in session.
+    Browser,
+    /// The demo's own door: nobody really decided.
+    Demo,
+}
+
+impl Channel {
+    /// The word in rows and events.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+impl FromStr for Channel {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "browser" => Ok(Self::Browser),
+            "demo" => Ok(Self::Demo),
+            _ => Err(()),
+        }
+    }
+}
+
+/// One decision.
+#[derive(Clone, Debug)]
+pub struct Decide {
+    /// Public id of the approval.
+    pub approval_id: String,
+    /// Who decides: the signed-in person.
+    pub person_id: String,
+    /// What.
+    pub decision: Decision,
+    /// By which way.
+    pub channel: Channel,
+    /// From which address.
+    pub address: Option<String>,
+    /// With which program; cut at 300 characters.
+    pub user_agent: Option<String>,
+}
+
+/// Why a decision does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// There is no such approval, or it is somebody else's.
+    #[error("there is no such request here")]
+    NotFound,
+    /// It was decided, cancelled or used before.
+    #[error("the request is already {state}")]
+    AlreadyDecided {
+        /// Where it stands.
+        state: State,
+    },
+    /// Its time was up.
+    #[error("the request has expired")]
+    Expired,
+    /// The database.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+}
+
+/// What a verb did; refusals that changed a row must commit, so they are no `Err` inside.
+enum Done {
+    Moved(Box<Approval>),
+    NotFound,
+    Already(State),
+    Expired,
+}
+
+const fn event_of(change: Change) -> Kind {
+    match change {
+        Change::Approve => Kind::ApprovalApproved,
+        Change::Deny => Kind::ApprovalDenied,
+        Change::Expire => Kind::ApprovalExpired,
+        Change::Cancel => Kind::ApprovalCancelled,
+        Change::Consume => Kind::ApprovalConsumed,
+    }
+}
+
+/// The event of a change: who, what, which.
+pub(super) fn event(kind: Kind, approval: &Approval) -> Event {
+    let mut event = Event::new(kind)
+        .person(&approval.person_id)
+        .client(&approval.client_id)
+        .approval(&approval.id);
+    if let Some(account) = &approval.account_id {
+        event = event.account(account);
+    }
+    if let Some(run) = &approval.run_id {
+        event = event.run(run);
+    }
+    event
+}
+
+/// Carries out one change of state: the table, the compare-and-swap, the
+/// event's beginning. `Ok(Err(state))` when the state does not allow it.
+pub(super) async fn carry_out(
+    tx: &mut Tx,
+    engine: &Engine,
+    mut kept: Kept,
+    change: Change,
+    reason: Option<&str>,
+) -> Result<Result<(Approval, Event), State>, storage::Error> {
+    let from = kept.approval.state;
+    let to = match from.after(change) {
+        Ok(to) => to,
+        Err(refused) => return Ok(Err(refused.state)),
+    };
+    let now = tx.now();
+    kept.approval.state = to;
+    kept.approval.state_reason = reason.map(str::to_owned);
+    match change {
+        Change::Approve | Change::Deny => kept.approval.decided_at = Some(now),
+        Change::Consume => kept.approval.consumed_at = Some(now),
+        Change::Expire | Change::Cancel => {}
+    }
+    if !tx.move_approval(engine, from, &kept).await? {
+        // Somebody else was first (another instance); say where it stands now.
+        let state = tx
+            .approval_kept(engine, &kept.approval.id)
+            .await?
+            .map_or(from, |kept| kept.approval.state);
+        return Ok(Err(state));
+    }
+    let approval = kept.approval;
+    tx.signal(Some(&approval.person_id), "approval", &approval.id);
+    let event = event(event_of(change), &approval);
+    Ok(Ok((approval, event)))
+}
+
+/// Decides: the first decision counts, and only before the request expires.
+///
+/// # Errors
+/// See [`DecideError`]; nothing is changed but a request whose time was up,
+/// which is then marked as expired.
+pub async fn decide(engine: &Engine, decide: Decide) -> Result<Approval, DecideError> {
+    let within = engine.clone();
+    let done = engine
+        .store
+        .write(move |tx| {
+            let (engine, decide) = (within.clone(), decide.clone());
+            Box::pin(async move { decide_within(tx, &engine, &decide).await })
+        })
+        .await?;
+    match done {
+        Done::Moved(approval) => Ok(*approval),
+        Done::NotFound => Err(DecideError::NotFound),
+        Done::Already(State::Expired) | Done::Expired => Err(DecideError::Expired),
+        Done::Already(state) => Err(DecideError::AlreadyDecided { state }),
+    }
+}
+
+async fn decide_within(
+    tx: &mut Tx,
+    engine: &Engine,
+    decide: &Decide,
+) -> Result<Done, storage::Error> {
+    let Some(kept) = tx.approval_kept(engine, &decide.approval_id).await? else {
+        return Ok(Done::NotFound);
+    };
+    if kept.approval.person_id != decide.person_id {
+        return Ok(Done::NotFound);
+    }
+    if kept.approval.state == State::Pending && kept.approval.expires_at <= tx.now() {
+        if let Ok((_, event)) = carry_out(tx, engine, kept, Change::Expire, None).await? {
+            tx.record(event);
+        }
+        return Ok(Done::Expired);
+    }
+    let change = match decide.decision {
+        Decision::Approve => Change::Approve,
+        Decision::Deny => Change::Deny,
+    };
+    let (approval, event) = match carry_out(tx, engine, kept, change, None).await? {
+        Ok(done) => done,
+        Err(state) => return Ok(Done::Already(state)),
+    };
+    let made = DecisionMade {
+        id: tx.new_id("dec"),
+        person_id: decide.person_id.clone(),
+        decision: decide.decision,
+        channel: decide.channel,
+        address: decide.address.clone(),
+        user_agent: decide
+            .user_agent
+            .as_ref()
+            .map(|text| text.chars().take(300).collect()),
+        decided_at: approval.decided_at.unwrap_or_else(|| tx.now()),
+    };
+    tx.insert_decision(engine, &approval.id, &made).await?;
+    let mut event = event
+        .data("channel", decide.channel.word())
+        .data("decision", made.id)
+        .data(
+            "text_digest",
+            evidence::digest::base64url(&approval.shown.digest()),
+        );
+    if let Some(digest) = &approval.call_digest {
+        event = event.data("call_digest", evidence::digest::base64url(digest));
+    }
+    if let Some(address) = made.address {
+        event = event.private("address", address);
+    }
+    if let Some(agent) = made.user_agent {
+        event = event.private("user_agent", agent);
+    }
+    tx.record(event);
+    Ok(Done::Moved(Box::new(approval)))
+}
+
+/// Takes a request back, for the client that made it.
+///
+/// # Errors
+/// See [`DecideError`].
+pub async fn cancel(
+    engine: &Engine,
+    client_id: &str,
+    approval_id: &str,
+) -> Result<Approval, DecideError> {
+    let within = engine.clone();
+    let (client_id, approval_id) = (client_id.to_owned(), approval_id.to_owned());
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, client, id) = (within.clone(), client_id.clone(), approval_id.clone());
+            Box::pin(async move {
+                let kept = tx
+                    .approval_kept(&engine, &id)
+                    .await?
+                    .filter(|kept| kept.approval.client_id == client)
+                    .ok_or(DecideError::NotFound)?;
+                match carry_out(
+                    tx,
+                    &engine,
+                    kept,
+                    Change::Cancel,
+                    Some("cancelled_by_agent"),
+                )
+                .await?
+                {
+                    Ok((approval, event)) => {
+                        tx.record(event);
+                        Ok(approval)
+                    }
+                    Err(State::Expired) => Err(DecideError::Expired),
+                    Err(state) => Err(DecideError::AlreadyDecided { state }),
+                }
+            })
+        })
+        .await
+}
+
+/// Marks requests whose time is up, at most 200 a call; answers how many.
+/// Nothing depends on it but the list, the log and whoever waits for a signal:
+/// a request whose time is up is refused in any case.
+///
+/// # Errors
+/// The database's.
+pub async fn expire_due(engine: &Engine) -> Result<usize, storage::Error> {
+    let due = engine.store.reader().await?.approvals_due(200).await?;
+    let mut expired = 0;
+    for id in due {
+        let within = engine.clone();
+        let moved = engine
+            .store
+            .write(move |tx| {
+                let (engine, id) = (within.clone(), id.clone());
+                Box::pin(async move { expire_within(tx, &engine, &id).await })
+            })
+            .await?;
+        expired += usize::from(moved);
+    }
+    Ok(expired)
+}
+
+pub(super) async fn expire_within(
+    tx: &mut Tx,
+    engine: &Engine,
+    id: &str,
+) -> Result<bool, storage::Error> {
+    let Some(kept) = tx.approval_kept(engine, id).await? else {
+        return Ok(false);
+    };
+    if kept.approval.expires_at > tx.now() {
+        return Ok(false);
+    }
+    let done = carry_out(tx, engine, kept, Change::Expire, None).await?;
+    Ok(done.is_ok_and(|(_, event)| {
+        tx.record(event);
+        true
+    }))
+}

@@ -1,0 +1,227 @@
+//! Reading approvals: what pages and the grant see.
+
+use serde_json::Value;
+
+use super::call::ExactCall;
+use super::decide::{Channel, Decision};
+use super::render::Shown;
+use super::state::State;
+use crate::Engine;
+use crate::storage;
+
+/// One approval with everything a page shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Approval {
+    /// Its public id.
+    pub id: String,
+    /// The client that asks.
+    pub client_id: String,
+    /// The person who is asked.
+    pub person_id: String,
+    /// The account that an executable type uses.
+    pub account_id: Option<String>,
+    /// The run of the embedded agent that asks.
+    pub run_id: Option<String>,
+    /// Scopes that the token will have.
+    pub scopes: Vec<String>,
+    /// Audience that the token will have.
+    pub audience: String,
+    /// `authorization_details` in normal form: an array, empty if there are none.
+    pub details: Value,
+    /// The type of the first entry.
+    pub details_type: Option<String>,
+    /// The exact call, for an executable type.
+    pub call: Option<ExactCall>,
+    /// Its digest.
+    pub call_digest: Option<[u8; 32]>,
+    /// What the person reads.
+    pub shown: Shown,
+    /// What must match what the agent shows.
+    pub binding_message: Option<String>,
+    /// 128 random bits that a signed decision covers, used once.
+    pub nonce: [u8; 16],
+    /// Where it stands; a pending one whose time is up reads as expired.
+    pub state: State,
+    /// Why it was denied or cancelled, where somebody said so.
+    pub state_reason: Option<String>,
+    /// Seconds between polls.
+    pub interval_s: i64,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// Unix milliseconds.
+    pub expires_at: i64,
+    /// Unix milliseconds.
+    pub decided_at: Option<i64>,
+    /// Unix milliseconds.
+    pub consumed_at: Option<i64>,
+    /// What became of the approved call, once one was begun.
+    pub outcome: Option<Outcome>,
+}
+
+impl Approval {
+    /// Until when an approved call may be made, Unix milliseconds.
+    #[must_use]
+    pub fn call_window_ends_at(&self) -> Option<i64> {
+        self.decided_at
+            .map(|decided| decided.saturating_add(super::CALL_WINDOW_MS))
+    }
+}
+
+/// Where an approved call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// Begun; no answer yet.
+    Sending,
+    /// Answered.
+    Done,
+    /// The answer is lost: it may have been carried out, and is never sent again.
+    Unknown,
+}
+
+impl CallState {
+    /// The word in rows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sending => "sending",
+            Self::Done => "done",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl std::str::FromStr for CallState {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Sending, Self::Done, Self::Unknown]
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or(())
+    }
+}
+
+/// What became of an approved call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Where it stands.
+    pub state: CallState,
+    /// Unix milliseconds.
+    pub started_at: i64,
+    /// Unix milliseconds.
+    pub finished_at: Option<i64>,
+    /// The provider's HTTP status.
+    pub status: Option<i64>,
+}
+
+/// One person's decision on one approval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionMade {
+    /// Its id.
+    pub id: String,
+    /// Who decided.
+    pub person_id: String,
+    /// What.
+    pub decision: Decision,
+    /// By which way.
+    pub channel: Channel,
+    /// From which address.
+    pub address: Option<String>,
+    /// With which program.
+    pub user_agent: Option<String>,
+    /// Unix milliseconds.
+    pub decided_at: i64,
+}
+
+/// Which approvals a list holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// Those that wait for a decision.
+    Pending,
+    /// Those that do not any more.
+    Decided,
+    /// All.
+    All,
+}
+
+/// An approval of this person's; `None` also for one of somebody else's.
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub async fn get(
+    engine: &Engine,
+    person_id: &str,
+    id: &str,
+) -> Result<Option<Approval>, storage::Error> {
+    let approval = engine.store.reader().await?.approval(engine, id).await?;
+    Ok(approval.filter(|approval| approval.person_id == person_id))
+}
+
+/// A person's approvals, the newest first; at most `limit`, at most 200.
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub async fn list(
+    engine: &Engine,
+    person_id: &str,
+    filter: Filter,
+    limit: i64,
+) -> Result<Vec<Approval>, storage::Error> {
+    let limit = limit.clamp(1, 200);
+    let mut reader = engine.store.reader().await?;
+    reader.approvals_of(engine, person_id, filter, limit).await
+}
+
+/// How many approvals wait for this person.
+///
+/// # Errors
+/// The database's.
+pub async fn pending_count(engine: &Engine, person_id: &str) -> Result<i64, storage::Error> {
+    let now = engine.now();
+    engine
+        .store
+        .reader()
+        .await?
+        .approvals_pending(person_id, now)
+        .await
+}
+
+/// The decisions on an approval, the first first.
+///
+/// # Errors
+/// The database's.
+pub async fn decisions(
+    engine: &Engine,
+    approval_id: &str,
+) -> Result<Vec<DecisionMade>, storage::Error> {
+    let mut reader = engine.store.reader().await?;
+    reader.decisions_of(approval_id).await
+}
+
+/// The approval that an `auth_req_id` stands for. For the demo's own door;
+/// agents redeem with [`super::poll_and_redeem`].
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub async fn find_by_auth_req(
+    engine: &Engine,
+    auth_req_id: &str,
+) -> Result<Option<Approval>, storage::Error> {
+    let hash = engine.keys.hash("auth_req_id", auth_req_id.as_bytes());
+    let mut reader = engine.store.reader().await?;
+    reader.approval_by_auth_req(engine, &hash).await
+}
+
+/// The newest pending approval with this binding message. For the demo's own door.
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub async fn find_by_binding_message(
+    engine: &Engine,
+    binding_message: &str,
+) -> Result<Option<Approval>, storage::Error> {
+    let mut reader = engine.store.reader().await?;
+    reader
+        .approval_by_binding_message(engine, binding_message)
+        .await
+}
