@@ -25,6 +25,8 @@ pub mod oauth;
 pub mod outbound;
 pub mod secret;
 pub mod storage;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod vault;
 
 use std::ops::Deref;
@@ -84,6 +86,8 @@ pub struct Inner {
     pub keys: Keyring,
     /// What this deployment decided.
     pub settings: Settings,
+    /// The people's memory: wrong passwords of late.
+    pub people: identity::Memory,
     /// The vault's memory: refreshes under way, connections.
     pub vault: vault::Memory,
     /// The approvals' memory: who may poll when.
@@ -144,6 +148,7 @@ impl Engine {
             outbound,
             keys,
             settings,
+            people: identity::Memory::default(),
             vault: vault::Memory::default(),
             approvals: approval::Memory::default(),
         })))

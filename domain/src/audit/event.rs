@@ -116,6 +116,7 @@ kinds! {
 }
 
 /// An event on its way into the log. Made by a verb, inside its write.
+#[derive(Clone)]
 pub struct Event {
     kind: Kind,
     person: Option<String>,

@@ -7,6 +7,10 @@
 
 mod kek;
 mod ring;
+mod sign;
 
 pub use kek::{Error, FileKey, KeyEncryption, StaticKey};
 pub use ring::{Jwk, Keyring, Purpose, SigningAlg, SigningKey};
+
+pub(crate) use kek::{open, seal};
+pub(crate) use ring::sha256;

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::sign::Signer;
 use super::{Error, KeyEncryption};
 use crate::secret::Secret;
 use crate::storage::{self, Json, Row, Store, Tx};
@@ -121,10 +122,36 @@ pub struct SigningKey {
     pub kid: String,
     /// How it signs.
     pub alg: SigningAlg,
-    /// The private key, DER: PKCS #8 for ES256 and EdDSA, PKCS #1 for RS256.
+    /// The private key, PKCS #8 DER whatever the algorithm.
     pub private_der: Arc<Secret<Vec<u8>>>,
     /// The public half.
     pub jwk: Jwk,
+    signer: Signer,
+}
+
+impl SigningKey {
+    fn open(
+        kid: String,
+        alg: SigningAlg,
+        private: Secret<Vec<u8>>,
+        jwk: Jwk,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            kid,
+            alg,
+            signer: Signer::open(alg, private.expose())?,
+            private_der: Arc::new(private),
+            jwk,
+        })
+    }
+
+    /// Signs as JWS wants it (RFC 7518 §3, RFC 8037).
+    ///
+    /// # Errors
+    /// When the crypto library refuses.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.signer.sign(message)
+    }
 }
 
 /// All keys, opened. Immutable; a rotation makes a new one.
@@ -317,27 +344,14 @@ impl Keyring {
                     let jwk = row.public.ok_or(Error::DoesNotOpen)?;
                     published.push(jwk.clone());
                     if active {
-                        signing.insert(
-                            alg,
-                            SigningKey {
-                                kid: row.id,
-                                alg,
-                                private_der: Arc::new(private),
-                                jwk,
-                            },
-                        );
+                        signing.insert(alg, SigningKey::open(row.id, alg, private, jwk)?);
                     }
                 }
                 Purpose::Log => {
                     let jwk = row.public.ok_or(Error::DoesNotOpen)?;
                     if active {
                         let alg = SigningAlg::EdDsa;
-                        log = Some(SigningKey {
-                            kid: row.id,
-                            alg,
-                            private_der: Arc::new(private),
-                            jwk,
-                        });
+                        log = Some(SigningKey::open(row.id, alg, private, jwk)?);
                     }
                 }
             }

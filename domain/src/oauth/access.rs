@@ -1,0 +1,186 @@
+//! Our access tokens: ES256 JWTs as of RFC 9068.
+//!
+//! What always holds here: a token is for one audience, and every use reads
+//! the rows of its client, person and family, so that freezing, locking and
+//! revoking work at once and not only when the token runs out.
+
+use serde_json::{Map, Value, json};
+
+use super::error::OauthError;
+use super::{families::Family, jwt};
+use crate::Engine;
+use crate::ids;
+use crate::keyring::SigningAlg;
+use crate::secret::Secret;
+
+/// How long an access token lives, in seconds.
+pub const LIFETIME_S: i64 = 600;
+const TYP: &str = "at+jwt";
+
+/// What a good access token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The person it acts for; `None` for a client on its own behalf.
+    pub person_id: Option<String>,
+    /// The client it was issued to.
+    pub client_id: String,
+    /// What it may.
+    pub scopes: Vec<String>,
+    /// The one audience it is for.
+    pub audience: String,
+    /// Its token family.
+    pub family_id: Option<String>,
+    /// The approval it redeems (public id): good for that one call.
+    pub approval_id: Option<String>,
+    /// Its own id.
+    pub jti: String,
+    /// When it runs out, Unix milliseconds.
+    pub expires_at: i64,
+}
+
+impl Presented {
+    /// Refuses unless the token has this scope.
+    ///
+    /// # Errors
+    /// `insufficient_scope`, 403 (RFC 6750 §3.1).
+    pub fn need(&self, scope: &str) -> Result<(), OauthError> {
+        if self.scopes.iter().any(|has| has == scope) {
+            return Ok(());
+        }
+        Err(OauthError::new(
+            super::error::Code::InsufficientScope,
+            format!("the scope {scope} is needed"),
+        ))
+    }
+}
+
+/// What to put into a token.
+pub(crate) struct Issue<'a> {
+    pub(crate) client_id: &'a str,
+    pub(crate) person_id: Option<&'a str>,
+    pub(crate) scopes: &'a [String],
+    pub(crate) audience: &'a str,
+    pub(crate) family_id: Option<&'a str>,
+    pub(crate) approval_id: Option<&'a str>,
+    pub(crate) auth_time: Option<i64>,
+}
+
+impl<'a> Issue<'a> {
+    /// A token of a family, for this audience.
+    pub(super) fn of(family: &'a Family, scopes: &'a [String], audience: &'a str) -> Self {
+        Self {
+            client_id: &family.client_id,
+            person_id: family.person_id.as_deref(),
+            scopes,
+            audience,
+            family_id: Some(&family.id),
+            approval_id: family.approval_id.as_deref(),
+            auth_time: family.auth_time,
+        }
+    }
+}
+
+/// Makes an access token.
+pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>, OauthError> {
+    let now = engine.now() / 1000;
+    let mut claims = json!({
+        "iss": engine.settings.issuer,
+        "sub": what.person_id.unwrap_or(what.client_id),
+        "aud": what.audience,
+        "client_id": what.client_id,
+        "iat": now,
+        "exp": now + LIFETIME_S,
+        "jti": ids::id("jti", engine.now(), &*engine.rng),
+        "scope": what.scopes.join(" "),
+    });
+    if let Some(auth_time) = what.auth_time {
+        claims["auth_time"] = (auth_time / 1000).into();
+    }
+    if let Some(family) = what.family_id {
+        claims["family"] = family.into();
+    }
+    if let Some(approval) = what.approval_id {
+        claims["approval"] = approval.into();
+    }
+    Ok(Secret::new(jwt::sign(
+        engine,
+        SigningAlg::Es256,
+        TYP,
+        &claims,
+    )?))
+}
+
+fn parse(engine: &Engine, claims: &Map<String, Value>) -> Result<Presented, &'static str> {
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    if text("iss").as_deref() != Some(&engine.settings.issuer) {
+        return Err("of another issuer");
+    }
+    let seconds = claims
+        .get("exp")
+        .and_then(Value::as_i64)
+        .ok_or("without an end")?;
+    let expires_at = seconds.saturating_mul(1000);
+    if engine.now() >= expires_at {
+        return Err("it has run out");
+    }
+    let subject = text("sub").ok_or("without a subject")?;
+    let client_id = text("client_id").ok_or("without a client")?;
+    Ok(Presented {
+        // A client id never looks like a person's: registration sees to it.
+        person_id: (subject != client_id).then_some(subject),
+        client_id,
+        scopes: text("scope")
+            .unwrap_or_default()
+            .split(' ')
+            .filter(|scope| !scope.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        audience: text("aud").ok_or("without an audience")?,
+        family_id: text("family"),
+        approval_id: text("approval"),
+        jti: text("jti").ok_or("without an id")?,
+        expires_at,
+    })
+}
+
+/// Checks a presented token for one audience: signature, type, issuer,
+/// audience, end (our clock), and that client, person and family are still good.
+///
+/// # Errors
+/// `invalid_token`; the sentence never says which check refused.
+pub async fn verify(engine: &Engine, token: &str, audience: &str) -> Result<Presented, OauthError> {
+    let presented = read(engine, token).await?;
+    if presented.audience != audience {
+        return Err(OauthError::token("for another audience"));
+    }
+    Ok(presented)
+}
+
+/// As [`verify`], for a token of any audience: only for verbs that look at
+/// [`Presented::audience`] themselves (exchange, revocation).
+///
+/// # Errors
+/// `invalid_token`.
+pub(super) async fn read(engine: &Engine, token: &str) -> Result<Presented, OauthError> {
+    let claims = jwt::read_es256(engine, TYP, token).map_err(OauthError::token)?;
+    let presented = parse(engine, &claims).map_err(OauthError::token)?;
+    let mut rx = engine.store.reader().await?;
+    if !rx
+        .client_is_active(&engine.keys, &presented.client_id)
+        .await?
+    {
+        return Err(OauthError::token("the client is frozen"));
+    }
+    if let Some(person) = &presented.person_id
+        && !rx.person_is_active(&engine.keys, person).await?
+    {
+        return Err(OauthError::token("the person is locked"));
+    }
+    if let Some(family) = &presented.family_id {
+        let family = rx.family(family).await?;
+        if family.is_none_or(|family| family.revoked_at.is_some()) {
+            return Err(OauthError::token("its family was revoked"));
+        }
+    }
+    Ok(presented)
+}

@@ -1,0 +1,64 @@
+//! Token families: all tokens that came from one authorization. Revoking the
+//! family ends them together (RFC 9700 §4.14.2).
+
+use crate::storage::{Error, Row};
+
+const DAY: i64 = 24 * 60 * 60 * 1000;
+/// A family that is not used for so long ends (milliseconds).
+pub const IDLE_MS: i64 = 30 * DAY;
+/// A family ends after so long, whatever its use (milliseconds).
+pub const ABSOLUTE_MS: i64 = 180 * DAY;
+
+/// All tokens that came from one authorization.
+#[derive(Clone, Debug)]
+pub struct Family {
+    /// `fam_…`
+    pub id: String,
+    /// Whose tokens.
+    pub client_id: String,
+    /// For whom.
+    pub person_id: Option<String>,
+    /// From which approval.
+    pub approval_id: Option<String>,
+    /// What was granted; no token of the family has more.
+    pub scopes: Vec<String>,
+    /// The audience it was granted for.
+    pub audience: String,
+    /// When the person signed in, Unix milliseconds.
+    pub auth_time: Option<i64>,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// When it ends unless used, Unix milliseconds.
+    pub idle_expires_at: i64,
+    /// When it ends at the latest, Unix milliseconds.
+    pub expires_at: i64,
+    /// When it was last used, Unix milliseconds.
+    pub last_used_at: Option<i64>,
+    /// When it was revoked, Unix milliseconds.
+    pub revoked_at: Option<i64>,
+}
+
+impl Family {
+    pub(super) fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.get("id")?,
+            client_id: row.get("client_id")?,
+            person_id: row.get("person_id")?,
+            approval_id: row.get("approval_id")?,
+            scopes: row.json("token_families", "scopes")?,
+            audience: row.get("audience")?,
+            auth_time: row.get("auth_time")?,
+            created_at: row.get("created_at")?,
+            idle_expires_at: row.get("idle_expires_at")?,
+            expires_at: row.get("expires_at")?,
+            last_used_at: row.get("last_used_at")?,
+            revoked_at: row.get("revoked_at")?,
+        })
+    }
+
+    /// Whether its refresh tokens may be used at `now`.
+    #[must_use]
+    pub const fn is_live(&self, now: i64) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at && now < self.idle_expires_at
+    }
+}

@@ -1,0 +1,275 @@
+//! The SQL of clients and token families. Codes, refresh tokens and consents
+//! have theirs in `sql_grants.rs`.
+
+use super::clients::{Client, ClientState};
+use super::families::Family;
+use crate::keyring::Keyring;
+use crate::storage::{Error, Json, Row, Tx};
+use crate::vault::AccessMode;
+
+/// A row of `clients`.
+pub(super) struct StoredClient {
+    pub(super) client: Client,
+    pub(super) secret_hash: Option<[u8; 32]>,
+}
+
+/// What the MAC of a row covers: everything that decides what a client may do.
+fn covered(client: &Client, secret_hash: Option<[u8; 32]>) -> Vec<u8> {
+    serde_json::json!([
+        client.id,
+        client.name,
+        client.kind,
+        secret_hash,
+        client.redirect_uris,
+        client.grant_types,
+        client.scopes,
+        client.audiences,
+        client.resource_audience,
+        client.rotate_refresh,
+        client.access_mode,
+        client.embedded,
+        client.state,
+    ])
+    .to_string()
+    .into_bytes()
+}
+
+const fn mode_word(mode: Option<AccessMode>) -> &'static str {
+    match mode {
+        None => "none",
+        Some(mode) => mode.word(),
+    }
+}
+
+impl StoredClient {
+    fn from_row(keys: &Keyring, row: &Row) -> Result<Self, Error> {
+        let client = Client {
+            id: row.get("id")?,
+            name: row.get("name")?,
+            kind: row.word("clients", "kind")?,
+            redirect_uris: row.json("clients", "redirect_uris")?,
+            grant_types: row.json("clients", "grant_types")?,
+            scopes: row.json("clients", "scopes")?,
+            audiences: row.json("clients", "audiences")?,
+            resource_audience: row.get("resource_audience")?,
+            rotate_refresh: row.get("rotate_refresh")?,
+            access_mode: match row.get::<String>("access_mode")?.as_str() {
+                "none" => None,
+                word => Some(
+                    word.parse()
+                        .map_err(|()| row.bad("clients", "access_mode"))?,
+                ),
+            },
+            embedded: row.get("embedded")?,
+            source: row.word("clients", "source")?,
+            state: row.word("clients", "state")?,
+            created_at: row.get("created_at")?,
+        };
+        let secret_hash = row
+            .get::<Option<Vec<u8>>>("secret_hash")?
+            .map(|bytes| {
+                bytes
+                    .try_into()
+                    .map_err(|_| row.bad("clients", "secret_hash"))
+            })
+            .transpose()?;
+        let mac: Option<Vec<u8>> = row.get("mac")?;
+        let mac_key: Option<String> = row.get("mac_key")?;
+        let holds = mac.zip(mac_key).is_some_and(|(mac, key)| {
+            keys.mac_holds("clients", &covered(&client, secret_hash), &mac, &key)
+        });
+        if !holds {
+            return Err(row.bad("clients", "mac"));
+        }
+        Ok(Self {
+            client,
+            secret_hash,
+        })
+    }
+}
+
+impl Tx {
+    pub(super) async fn insert_client(
+        &mut self,
+        keys: &Keyring,
+        client: &Client,
+        secret_hash: Option<[u8; 32]>,
+    ) -> Result<(), Error> {
+        let (mac, mac_key) = keys.mac("clients", &covered(client, secret_hash));
+        self.execute(
+            "insert into clients (id, name, kind, secret_hash, redirect_uris, grant_types, scopes, audiences, \
+             resource_audience, rotate_refresh, access_mode, embedded, source, state, metadata, created_at, updated_at, mac, mac_key) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, '{}', $15, $15, $16, $17)",
+            vec![
+                (&client.id).into(),
+                (&client.name).into(),
+                client.kind.word().into(),
+                secret_hash.map(|hash| hash.to_vec()).into(),
+                Json(&client.redirect_uris).into(),
+                Json(&client.grant_types).into(),
+                Json(&client.scopes).into(),
+                Json(&client.audiences).into(),
+                (&client.resource_audience).into(),
+                client.rotate_refresh.into(),
+                mode_word(client.access_mode).into(),
+                client.embedded.into(),
+                client.source.word().into(),
+                client.state.word().into(),
+                client.created_at.into(),
+                mac.into(),
+                mac_key.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn update_client(
+        &mut self,
+        keys: &Keyring,
+        client: &Client,
+        secret_hash: Option<[u8; 32]>,
+    ) -> Result<(), Error> {
+        let (mac, mac_key) = keys.mac("clients", &covered(client, secret_hash));
+        let now = self.now();
+        self.execute(
+            "update clients set state = $2, secret_hash = $3, updated_at = $4, mac = $5, mac_key = $6 where id = $1",
+            vec![
+                (&client.id).into(),
+                client.state.word().into(),
+                secret_hash.map(|hash| hash.to_vec()).into(),
+                now.into(),
+                mac.into(),
+                mac_key.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn client(
+        &mut self,
+        keys: &Keyring,
+        id: &str,
+    ) -> Result<Option<StoredClient>, Error> {
+        self.optional("select * from clients where id = $1", vec![id.into()])
+            .await?
+            .map(|row| StoredClient::from_row(keys, &row))
+            .transpose()
+    }
+
+    pub(super) async fn embedded_client(
+        &mut self,
+        keys: &Keyring,
+    ) -> Result<Option<Client>, Error> {
+        let row = self
+            .optional(
+                "select * from clients where embedded = $1 order by created_at, id limit 1",
+                vec![true.into()],
+            )
+            .await?;
+        row.map(|row| StoredClient::from_row(keys, &row).map(|stored| stored.client))
+            .transpose()
+    }
+
+    pub(super) async fn clients(
+        &mut self,
+        keys: &Keyring,
+        limit: i64,
+    ) -> Result<Vec<Client>, Error> {
+        let rows = self
+            .all(
+                "select * from clients order by created_at, id limit $1",
+                vec![limit.into()],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| StoredClient::from_row(keys, row).map(|stored| stored.client))
+            .collect()
+    }
+
+    /// Whether a client exists and is not frozen. For other rooms, inside
+    /// their own write: a client frozen a moment ago gets nothing.
+    pub(crate) async fn client_is_active(
+        &mut self,
+        keys: &Keyring,
+        id: &str,
+    ) -> Result<bool, Error> {
+        let found = self.client(keys, id).await?;
+        Ok(found.is_some_and(|stored| stored.client.state == ClientState::Active))
+    }
+
+    pub(super) async fn insert_family(&mut self, family: &Family) -> Result<(), Error> {
+        self.execute(
+            "insert into token_families (id, client_id, person_id, approval_id, scopes, audience, auth_time, created_at, idle_expires_at, expires_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            vec![
+                (&family.id).into(),
+                (&family.client_id).into(),
+                (&family.person_id).into(),
+                (&family.approval_id).into(),
+                Json(&family.scopes).into(),
+                (&family.audience).into(),
+                family.auth_time.into(),
+                family.created_at.into(),
+                family.idle_expires_at.into(),
+                family.expires_at.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn family(&mut self, id: &str) -> Result<Option<Family>, Error> {
+        self.optional(
+            "select * from token_families where id = $1",
+            vec![id.into()],
+        )
+        .await?
+        .map(|row| Family::from_row(&row))
+        .transpose()
+    }
+
+    /// Notes a use, and moves the idle end.
+    pub(super) async fn touch_family(
+        &mut self,
+        id: &str,
+        idle_expires_at: i64,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        self.execute(
+            "update token_families set last_used_at = $2, idle_expires_at = $3 where id = $1",
+            vec![id.into(), now.into(), idle_expires_at.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Ends a family, once; answers whether this call did.
+    pub(super) async fn revoke_family(&mut self, id: &str, reason: &str) -> Result<bool, Error> {
+        let now = self.now();
+        let done = self
+            .swap(
+                "update token_families set revoked_at = $2, revoked_reason = $3 where id = $1 and revoked_at is null returning id",
+                vec![id.into(), now.into(), reason.into()],
+            )
+            .await?;
+        Ok(done.is_some())
+    }
+
+    /// Ends all families of one person with one client; answers how many.
+    pub(super) async fn revoke_families_of(
+        &mut self,
+        person: &str,
+        client: &str,
+        reason: &str,
+    ) -> Result<u64, Error> {
+        let now = self.now();
+        self.execute(
+            "update token_families set revoked_at = $3, revoked_reason = $4 \
+             where person_id = $1 and client_id = $2 and revoked_at is null",
+            vec![person.into(), client.into(), now.into(), reason.into()],
+        )
+        .await
+    }
+}

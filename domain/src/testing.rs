@@ -1,0 +1,223 @@
+//! A bench for tests: an engine on a database of its own, a hand-wound clock,
+//! randomness that repeats, and seeds.
+//!
+//! SQLite in a temporary folder; PostgreSQL where `ATTORN_TEST_DATABASE` is
+//! `postgres` and `ATTORN_TEST_POSTGRES` an address of a server on which
+//! databases may be created.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use url::Url;
+
+use crate::clock::ManualClock;
+use crate::identity::{self, NewPerson, Person, Role};
+use crate::ids::SeededRng;
+use crate::keyring::StaticKey;
+use crate::oauth::{Client, NewClient, Source, access, clients};
+use crate::outbound::HttpOutbound;
+use crate::secret::Secret;
+use crate::storage::Location;
+use crate::{Engine, Parts, Settings};
+
+/// Where the tests' time begins: 1 January 2027, 00:00 UTC.
+pub const START: i64 = 1_798_761_600_000;
+/// The password of every seeded person.
+pub const PASSWORD: &str = "correct horse battery";
+/// The issuer of the tests.
+pub const ISSUER: &str = "https://attorn.test/";
+
+/// An engine for one test, with what it needs around it.
+pub struct Bench {
+    /// The engine.
+    pub engine: Engine,
+    /// Its clock, which stands still until it is wound.
+    pub clock: ManualClock,
+    location: Location,
+    seed: u64,
+    _folder: tempfile::TempDir,
+}
+
+impl Deref for Bench {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+/// A database that nobody else has.
+async fn database(folder: &tempfile::TempDir) -> Location {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    if std::env::var("ATTORN_TEST_DATABASE").as_deref() != Ok("postgres") {
+        return Location::Sqlite(folder.path().join("attorn.db"));
+    }
+    let server = std::env::var("ATTORN_TEST_POSTGRES")
+        .expect("ATTORN_TEST_POSTGRES says where the test server is");
+    let name = format!(
+        "attorn_test_{}_{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let mut connection = sqlx::PgConnection::connect(&server)
+        .await
+        .expect("the test server answers");
+    for sql in [
+        format!("drop database if exists {name}"),
+        format!("create database {name}"),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .expect("a test database can be created");
+    }
+    let mut url = Url::parse(&server).expect("ATTORN_TEST_POSTGRES is an address");
+    url.set_path(&name);
+    Location::Postgres(url.into())
+}
+
+async fn engine(location: &Location, clock: &ManualClock, issuer: &str, seed: u64) -> Engine {
+    let rng = Arc::new(SeededRng::new(seed));
+    let parts = Parts {
+        database: location.clone(),
+        clock: Arc::new(clock.clone()),
+        rng: rng.clone(),
+        outbound: Arc::new(HttpOutbound::new().expect("an outward client can be made")),
+        settings: Settings {
+            issuer: issuer.to_owned(),
+            instance: format!("test-{seed}"),
+        },
+    };
+    Engine::start(parts, |_| {
+        Ok(Arc::new(StaticKey::new(Secret::new([7; 32]), rng)))
+    })
+    .await
+    .expect("the engine starts")
+}
+
+impl Bench {
+    /// A fresh database, time at [`START`], issuer [`ISSUER`].
+    pub async fn new() -> Self {
+        Self::with_issuer(ISSUER).await
+    }
+
+    /// As [`Bench::new`], with this issuer (final slash and all).
+    pub async fn with_issuer(issuer: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let location = database(&folder).await;
+        let clock = ManualClock::at(START);
+        Self {
+            engine: engine(&location, &clock, issuer, 1).await,
+            clock,
+            location,
+            seed: 1,
+            _folder: folder,
+        }
+    }
+
+    /// Winds the clock.
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Stops the engine and starts another on the same data, as a restart does.
+    pub async fn restart(&mut self) {
+        self.engine.store.close().await;
+        let issuer = self.engine.settings.issuer.clone();
+        self.seed += 1;
+        // The file's lock goes with the last clone of the old engine; put a
+        // placeholder nowhere: a second engine can only start once it is free.
+        let seed = self.seed;
+        let old = std::mem::replace(
+            &mut self.engine,
+            Self::placeholder(&self.clock, &issuer).await,
+        );
+        drop(old);
+        self.engine = engine(&self.location, &self.clock, &issuer, seed).await;
+    }
+
+    async fn placeholder(clock: &ManualClock, issuer: &str) -> Engine {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        engine(
+            &Location::Sqlite(folder.path().join("none.db")),
+            clock,
+            issuer,
+            0,
+        )
+        .await
+    }
+
+    /// A person with [`PASSWORD`].
+    pub async fn person(&self, email: &str) -> Person {
+        self.somebody(email, Role::Person).await
+    }
+
+    /// An admin with [`PASSWORD`].
+    pub async fn admin(&self, email: &str) -> Person {
+        self.somebody(email, Role::Admin).await
+    }
+
+    async fn somebody(&self, email: &str, role: Role) -> Person {
+        let new = NewPerson {
+            email: email.to_owned(),
+            name: email.split('@').next().unwrap_or("somebody").to_owned(),
+            password: PASSWORD.into(),
+            role,
+        };
+        identity::create(&self.engine, new)
+            .await
+            .expect("a person can be created")
+    }
+
+    /// A confidential client for every grant, with the redirect address
+    /// `https://agent.test/callback`, and its secret.
+    pub async fn client(&self, name: &str) -> (Client, Secret<String>) {
+        let mut new = NewClient::confidential(name, Source::Command);
+        new.redirect_uris = vec!["https://agent.test/callback".to_owned()];
+        self.register(new).await
+    }
+
+    /// A client as described, and its secret.
+    pub async fn register(&self, new: NewClient) -> (Client, Secret<String>) {
+        let (client, secret) = clients::register(&self.engine, new)
+            .await
+            .expect("a client can be registered");
+        (client, secret.unwrap_or_else(|| Secret::new(String::new())))
+    }
+
+    /// An access token of no family, as the token endpoint would issue it.
+    pub fn access_token(
+        &self,
+        client: &Client,
+        person: Option<&Person>,
+        audience: &str,
+        scopes: &[&str],
+    ) -> Secret<String> {
+        self.approved_token(client, person, audience, scopes, None)
+    }
+
+    /// As [`Bench::access_token`], redeeming an approval (public id).
+    pub fn approved_token(
+        &self,
+        client: &Client,
+        person: Option<&Person>,
+        audience: &str,
+        scopes: &[&str],
+        approval_id: Option<&str>,
+    ) -> Secret<String> {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let what = access::Issue {
+            client_id: &client.id,
+            person_id: person.map(|person| person.id.as_str()),
+            scopes: &scopes,
+            audience,
+            family_id: None,
+            approval_id,
+            auth_time: None,
+        };
+        access::issue(&self.engine, &what).expect("a token can be issued")
+    }
+}
