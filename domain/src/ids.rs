@@ -23,7 +23,11 @@ impl Rng for SystemRng {
     fn fill(&self, out: &mut [u8]) {
         // Fails only when the operating system has no randomness at all; then
         // nothing this program does is safe and stopping is the only answer.
-        #[allow(clippy::expect_used, reason = "no randomness: stop")]
+        #[allow(
+            clippy::expect_used,
+            clippy::disallowed_methods,
+            reason = "the one place that asks the system; no randomness: stop"
+        )]
         rand::fill(out).expect("the operating system gives random bytes");
     }
 }
