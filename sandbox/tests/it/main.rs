@@ -1,0 +1,9 @@
+//! The lookalikes over real HTTP: what a client sees of each, and of each fault.
+
+mod consent;
+mod faults;
+mod google;
+mod salesforce;
+mod slack;
+mod support;
+mod switches;
