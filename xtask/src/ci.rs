@@ -1,4 +1,4 @@
-//! `ci`: what must hold before a change is taken. Cheap stages first; the first that
+//! `ci` and its first half, `check`: what must hold before a change is taken. Cheap stages first; the first that
 //! fails ends the run.
 
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::build::{self, Options, PRODUCT};
 use crate::run::{self, Result, say};
-use crate::setup::{self, TARGET, WasmStd};
+use crate::setup::{self, TARGET};
 use crate::test::{self, Counts};
 use crate::{arrows, browser};
 
@@ -19,7 +19,31 @@ pub fn command() -> Result<()> {
     test::close(counts, outcome)
 }
 
+/// `cargo xtask check [WORD…]`: only the stages whose name has one of the words.
+pub fn check(words: &[String]) -> Result<()> {
+    let mut stages = Stages {
+        only: words.to_vec(),
+        ..Stages::default()
+    };
+    let outcome = lints(&mut stages);
+    stages.print();
+    outcome
+}
+
 fn all(stages: &mut Stages, counts: &mut Counts) -> Result<()> {
+    lints(stages)?;
+    stages.run("wasm32 standard library", || setup::wasm_std().map(drop))?;
+    let mut binary = PathBuf::new();
+    stages.run("build", || {
+        binary = build::everything(Options::default())?;
+        Ok(())
+    })?;
+    stages.run("tests on SQLite", || test::on_sqlite(counts))?;
+    stages.run("tests on PostgreSQL", || test::on_postgres(counts))?;
+    stages.run("browser tests", || test::in_browser(&binary, counts))
+}
+
+fn lints(stages: &mut Stages) -> Result<()> {
     stages.run("format", || {
         run::run(run::cargo().args(["fmt", "--all", "--check"]))
     })?;
@@ -28,14 +52,9 @@ fn all(stages: &mut Stages, counts: &mut Counts) -> Result<()> {
     stages.run("wasm wall", arrows::check_wasm_wall)?;
     stages.run("licences and bans", deny)?;
     stages.run("types of the browser tests", browser::check_types)?;
-    let wasm_std = stages.run("wasm32 standard library", setup::wasm_std)?;
-    stages.run("clippy", clippy)?;
-    stages.run("clippy, wasm", || clippy_wasm(&wasm_std))?;
-    stages.run("documentation", documentation)?;
-    let binary: PathBuf = stages.run("build", || build::everything(Options::default()))?;
-    stages.run("tests on SQLite", || test::on_sqlite(counts))?;
-    stages.run("tests on PostgreSQL", || test::on_postgres(counts))?;
-    stages.run("browser tests", || test::in_browser(&binary, counts))
+    stages.run("host clippy", clippy)?;
+    stages.run("wasm clippy", clippy_wasm)?;
+    stages.run("documentation", documentation)
 }
 
 /// Where cargo-deny is not installed its stage says so: it is no package of Debian's
@@ -61,7 +80,8 @@ fn clippy() -> Result<()> {
     Ok(())
 }
 
-fn clippy_wasm(wasm_std: &WasmStd) -> Result<()> {
+fn clippy_wasm() -> Result<()> {
+    let wasm_std = setup::wasm_std()?;
     if wasm_std.foreign {
         say("skipped: the library was built by another compiler than clippy's");
         return Ok(());
@@ -93,11 +113,16 @@ fn documentation() -> Result<()> {
 /// Names and times of what has run.
 #[derive(Default)]
 struct Stages {
+    /// Words of which a stage's name must have one, if there are any.
+    only: Vec<String>,
     done: Vec<(&'static str, u64, bool)>,
 }
 
 impl Stages {
-    fn run<T>(&mut self, name: &'static str, stage: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn run(&mut self, name: &'static str, stage: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !self.only.is_empty() && !self.only.iter().any(|word| name.contains(word.as_str())) {
+            return Ok(());
+        }
         println!("--- {name}");
         let begun = Instant::now();
         let outcome = stage();

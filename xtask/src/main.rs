@@ -36,7 +36,10 @@ cargo xtask COMMAND
   serve [ARGS…]      build, then `attorn serve ARGS…`
   test [PART…]       everything on SQLite, on PostgreSQL and in a browser;
                      PART is any of: sqlite postgres browser
-  ci                 lints and architecture checks, then `test`
+  check [WORD…]      lints and architecture checks, or those whose name has a WORD:
+                     format, lock files, arrows, wasm wall, licences, types,
+                     host clippy, wasm clippy, documentation
+  ci                 `check`, then `test`
 
 Environment
   ATTORN_WASM_STD=debian   do not ask rustup for the wasm32 standard library
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         "build" => build::command(&rest),
         "demo" | "serve" => build::and_start(&command, &rest),
         "test" => test::command(&rest),
+        "check" => ci::check(&rest),
         "ci" => ci::command(),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");

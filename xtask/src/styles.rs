@@ -42,8 +42,17 @@ fn sheets() -> Result<Vec<PathBuf>> {
 fn bundle(sheet: &Path) -> Result<String> {
     let provider = FileProvider::new();
     let mut bundler = Bundler::new(&provider, None, ParserOptions::default());
-    // Errors carry file, line and column in their own words.
-    let mut parsed = bundler.bundle(sheet).map_err(|error| error.to_string())?;
+    let mut parsed = bundler.bundle(sheet).map_err(|error| match &error.loc {
+        // Its lines count from 0, everybody's editor from 1.
+        Some(at) => format!(
+            "{}:{}:{}: {}",
+            at.filename,
+            at.line + 1,
+            at.column,
+            error.kind
+        ),
+        None => error.to_string(),
+    })?;
     parsed
         .minify(MinifyOptions::default())
         .map_err(|error| error.to_string())?;
