@@ -3,8 +3,21 @@
 use evidence::json::{Limits, parse_strict_object};
 use serde_json::Value;
 
+use super::binding::BindingMessage;
+use super::call::ExactCall;
+use super::decide::event;
+use super::read::Approval;
+use super::redeem::INTERVAL_S;
+use super::render::{self, Shown};
+use super::sql::Kept;
+use super::state::State;
+use super::types::{self, Details};
+use crate::audit::Kind;
+use crate::identity::{self, Person};
+use crate::oauth::{self, Client, GrantType};
 use crate::secret::Secret;
-use crate::{keyring, storage};
+use crate::vault::{self, AccountState, permissions::PermissionState};
+use crate::{Engine, ids, keyring, storage};
 
 /// Seconds until a request expires if the client names no time.
 pub const DEFAULT_EXPIRY_S: i64 = 300;
@@ -139,6 +152,9 @@ pub enum AskError {
     /// This client has too many requests open with this person.
     #[error("too many requests of this client wait for this person")]
     TooMany,
+    /// The person could not be looked up.
+    #[error("the person could not be looked up: {0}")]
+    Person(String),
     /// The vault could not say.
     #[error("the account could not be looked up: {0}")]
     Vault(String),
@@ -166,7 +182,9 @@ impl AskError {
             | Self::PermissionRequired { .. }
             | Self::ReconnectRequired { .. }
             | Self::TooMany => ("access_denied", 403),
-            Self::Vault(_) | Self::Keys(_) | Self::Storage(_) => ("server_error", 500),
+            Self::Vault(_) | Self::Person(_) | Self::Keys(_) | Self::Storage(_) => {
+                ("server_error", 500)
+            }
         }
     }
 
@@ -191,6 +209,233 @@ impl AskError {
             | Self::ReconnectRequired { link } => Some(link),
             _ => None,
         }
+    }
+}
+
+/// How many requests of one client may wait for one person.
+const MOST_PENDING: i64 = 50;
+
+/// Scopes every client may have (OpenID Connect Core §5.4, §11).
+const STANDARD_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+/// Stores a request and shows it to the person. `client` is the authenticated
+/// client.
+///
+/// # Errors
+/// See [`AskError`]; nothing is stored then.
+pub async fn ask(engine: &Engine, client: &Client, ask: Ask) -> Result<Asked, AskError> {
+    if !client.may(GrantType::Ciba) {
+        return Err(AskError::UnauthorizedClient);
+    }
+    let binding_message = ask
+        .binding_message
+        .as_deref()
+        .map(BindingMessage::parse)
+        .transpose()
+        .map_err(AskError::InvalidBindingMessage)?;
+    let expires_in_s = ask.requested_expiry_s.unwrap_or(DEFAULT_EXPIRY_S);
+    if !(1..=MAX_EXPIRY_S).contains(&expires_in_s) {
+        return Err(AskError::InvalidRequest(
+            "requested_expiry must be 1 to 259200 seconds",
+        ));
+    }
+    check_scopes(client, &ask.scopes)?;
+    let entries = match &ask.details {
+        Some(details) => types::parse(details).map_err(AskError::InvalidDetails)?,
+        None => Vec::new(),
+    };
+    let person = find(engine, client, &ask.person).await?;
+    let audience = audience(engine, client, ask.audience.as_deref(), &entries)?;
+    let (call, shown) = compile(engine, client, &person, &ask.scopes, &entries).await?;
+    let auth_req_id = engine.new_token("att_ar");
+    let hash = engine
+        .keys
+        .hash("auth_req_id", auth_req_id.expose().as_bytes());
+    let now = engine.now();
+    let approval = Approval {
+        id: ids::id("apr", now, &*engine.rng),
+        client_id: client.id.clone(),
+        person_id: person.id,
+        account_id: call.as_ref().map(|call| call.account_id.clone()),
+        run_id: ask.run_id,
+        scopes: ask.scopes,
+        audience,
+        details: entries.iter().map(Details::normal).collect(),
+        details_type: entries.first().map(|entry| entry.type_name().to_owned()),
+        call_digest: call.as_ref().map(ExactCall::digest),
+        call,
+        shown,
+        binding_message: binding_message.map(BindingMessage::into_text),
+        nonce: ids::random(&*engine.rng),
+        state: State::Pending,
+        state_reason: None,
+        interval_s: INTERVAL_S,
+        created_at: now,
+        expires_at: now.saturating_add(expires_in_s * 1000),
+        decided_at: None,
+        consumed_at: None,
+        outcome: None,
+    };
+    let approval_id = approval.id.clone();
+    store(engine, Kept::new(approval, &hash)).await?;
+    Ok(Asked {
+        auth_req_id,
+        approval_id,
+        expires_in_s,
+        interval_s: INTERVAL_S,
+    })
+}
+
+async fn store(engine: &Engine, kept: Kept) -> Result<(), AskError> {
+    let (within, kept) = (engine.clone(), std::sync::Arc::new(kept));
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, kept) = (within.clone(), kept.clone());
+            Box::pin(async move {
+                let approval = &kept.approval;
+                let (person, client) = (&approval.person_id, &approval.client_id);
+                let waiting = tx
+                    .approvals_pending_of_client(person, client, tx.now())
+                    .await?;
+                if waiting >= MOST_PENDING {
+                    return Err(AskError::TooMany);
+                }
+                tx.insert_approval(&engine, &kept).await?;
+                let mut asked = event(Kind::ApprovalRequested, approval).data(
+                    "text_digest",
+                    evidence::digest::base64url(&approval.shown.digest()),
+                );
+                if let Some(name) = &approval.details_type {
+                    asked = asked.data("type", name.as_str());
+                }
+                if let Some(digest) = &approval.call_digest {
+                    asked = asked.data("call_digest", evidence::digest::base64url(digest));
+                }
+                tx.record(asked);
+                tx.signal(Some(person), "approval", &approval.id);
+                Ok(())
+            })
+        })
+        .await
+}
+
+fn check_scopes(client: &Client, scopes: &[String]) -> Result<(), AskError> {
+    if !scopes.iter().any(|scope| scope == "openid") {
+        return Err(AskError::InvalidScope("scope must have openid"));
+    }
+    let may =
+        |scope: &String| STANDARD_SCOPES.contains(&scope.as_str()) || client.scopes.contains(scope);
+    if !scopes.iter().all(may) {
+        return Err(AskError::InvalidScope(
+            "this client may not have one of these scopes",
+        ));
+    }
+    Ok(())
+}
+
+/// The person by hint, if the client has to do with them. Nobody, a locked
+/// person and a stranger are one answer.
+async fn find(engine: &Engine, client: &Client, hint: &PersonHint) -> Result<Person, AskError> {
+    let found = match hint {
+        PersonHint::IssSub { iss, .. } if *iss != engine.settings.issuer => Ok(None),
+        PersonHint::IssSub { sub: id, .. } | PersonHint::Id(id) => {
+            identity::person(engine, id).await
+        }
+        PersonHint::Email(email) => identity::person_by_email(engine, email).await,
+    };
+    let person = found
+        .map_err(|error| AskError::Person(error.to_string()))?
+        .filter(|person| person.state == identity::State::Active)
+        .ok_or(AskError::UnknownUser)?;
+    let known = oauth::has_relation(engine, &client.id, &person.id).await?
+        || vault::permissions::list_for_person(engine, &person.id)
+            .await
+            .map_err(refused_by_vault)?
+            .iter()
+            .any(|permission| permission.client_id == client.id);
+    if known {
+        Ok(person)
+    } else {
+        Err(AskError::UnknownUser)
+    }
+}
+
+/// The audience of the token: an executable call goes through the proxy.
+fn audience(
+    engine: &Engine,
+    client: &Client,
+    asked: Option<&str>,
+    entries: &[Details],
+) -> Result<String, AskError> {
+    let proxy = engine.settings.proxy_audience();
+    if entries.iter().any(Details::is_executable) {
+        return match asked {
+            None => Ok(proxy),
+            Some(asked) if asked == proxy => Ok(proxy),
+            Some(_) => Err(AskError::InvalidTarget(
+                "details that Attorn executes need the audience of the proxy, or none",
+            )),
+        };
+    }
+    client
+        .audience(engine, asked)
+        .map_err(|_| AskError::InvalidTarget("this client may not have tokens for that audience"))
+}
+
+/// What will be sent, if Attorn sends anything, and what the person reads.
+async fn compile(
+    engine: &Engine,
+    client: &Client,
+    person: &Person,
+    scopes: &[String],
+    entries: &[Details],
+) -> Result<(Option<ExactCall>, Shown), AskError> {
+    let [Details::SlackMessage(message)] = entries else {
+        let shown = render::displayed(&client.name, entries)
+            .unwrap_or_else(|| render::plain(&client.name, scopes));
+        return Ok((None, shown));
+    };
+    let account = vault::accounts::pick(engine, &person.id, &message.connection, None)
+        .await
+        .map_err(refused_by_vault)?;
+    if account.provider != "slack" {
+        return Err(AskError::InvalidDetails(
+            "`connection` is not one of Slack".to_owned(),
+        ));
+    }
+    let link = |path: String| engine.settings.url(&path);
+    if account.state != AccountState::Linked {
+        return Err(AskError::ReconnectRequired {
+            link: link(format!("accounts/link/{}", message.connection)),
+        });
+    }
+    let permission = vault::permissions::find(engine, &client.id, &account.id)
+        .await
+        .map_err(refused_by_vault)?;
+    // `release` is more than `call`; either lets the client use the account.
+    if permission.is_none_or(|permission| permission.state != PermissionState::Active) {
+        return Err(AskError::PermissionRequired {
+            link: link(format!("accounts/{}", account.id)),
+        });
+    }
+    let call = message.call(&account.id);
+    let shown = render::slack_message(&client.name, &account.label, &call).ok_or_else(|| {
+        AskError::InvalidDetails("the message cannot be shown as it would be sent".to_owned())
+    })?;
+    Ok((Some(call), shown))
+}
+
+fn refused_by_vault(error: vault::Error) -> AskError {
+    match error {
+        vault::Error::NoAccount { link, .. } => AskError::AccountRequired { link },
+        vault::Error::PermissionRequired { link, .. } => AskError::PermissionRequired { link },
+        vault::Error::Reconnect { link, .. } => AskError::ReconnectRequired { link },
+        vault::Error::UnknownConnection { .. } => {
+            AskError::InvalidDetails("`connection` is not known here".to_owned())
+        }
+        vault::Error::Storage(error) => AskError::Storage(error),
+        other => AskError::Vault(other.to_string()),
     }
 }
 

@@ -31,7 +31,7 @@ pub mod types;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-pub use ask::{Ask, AskError, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint};
+pub use ask::{Ask, AskError, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, ask};
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};

@@ -37,7 +37,7 @@ pub enum RedeemError {
     /// `access_denied`
     #[error("the request was refused: {reason}")]
     AccessDenied {
-        /// `denied` or `cancelled`.
+        /// `denied`, `cancelled`, or `blocked`: the person is locked or the client frozen.
         reason: &'static str,
     },
     /// `expired_token`
@@ -105,6 +105,13 @@ pub async fn poll_and_redeem(
                     .approval_kept(&engine, &id)
                     .await?
                     .ok_or(RedeemError::InvalidGrant)?;
+                // Locked or frozen since the request: nothing is given out.
+                let (person, client) = (&kept.approval.person_id, &kept.approval.client_id);
+                if !tx.person_is_active(&engine.keys, person).await?
+                    || !tx.client_is_active(&engine.keys, client).await?
+                {
+                    return Err(RedeemError::AccessDenied { reason: "blocked" });
+                }
                 let last = kept
                     .approval
                     .decided_at

@@ -2,12 +2,12 @@
 //!
 //! The map:
 //! - [`clients`]: who may talk to us; [`authenticate`]: proving it.
-//! - [`authorize`]: the code flow up to the redirect; [`consents`]: what a
-//!   person allowed which client.
+//! - [`authorize`]: judging a request of the code flow; [`allow`], [`deny`]:
+//!   what the person answers; [`consents`]: what they allowed which client.
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
 //! - [`backchannel`]: a request for an approval (CIBA), read from the wire.
-//! - [`access`], [`id_token`]: tokens as signed statements; [`revoke`]: ending them.
+//! - [`access`], `id_token`: tokens as signed statements; [`revoke()`]: ending them.
 //! - [`metadata`]: what we say about ourselves. [`error`]: one table of codes.
 //!
 //! What always holds here: an access token is for one audience; codes and
@@ -17,19 +17,37 @@
 //! issues.
 
 pub mod access;
+mod authenticate;
+pub mod authorize;
+pub mod backchannel;
+mod ciba;
+mod client_credentials;
 pub mod clients;
+mod code;
+mod consent_page;
+pub mod consents;
 pub mod error;
+mod exchange;
 pub mod families;
+mod id_token;
 mod jwt;
+pub mod metadata;
 pub mod params;
+mod refresh;
+mod revoke;
 mod sql;
+mod sql_grants;
+#[cfg(test)]
+mod tests;
+pub mod token;
 
 pub use access::Presented;
+pub use authenticate::{ClientCredentials, Via, authenticate};
+pub use authorize::{AccountAccess, AuthorizeError, AuthorizeRequest};
 pub use clients::{Client, ClientKind, ClientState, GrantType, NewClient, Source};
+pub use code::sweep;
+pub use consent_page::{Offered, allow, consent_needed, deny, offered};
 pub use error::{Code, OauthError};
 pub use params::Params;
-
-use aws_lc_rs::constant_time;
-
-use crate::Engine;
-use crate::secret::Secret;
+pub use revoke::revoke;
+pub use token::{TokenAnswer, TokenRequest};
