@@ -202,7 +202,10 @@ impl Params {
 
 /// Decodes one name or value of a form. Broken escapes and what is not UTF-8
 /// are refused, never replaced.
-pub(super) fn decode(bytes: &[u8]) -> Result<String, OauthError> {
+///
+/// # Errors
+/// `invalid_request`.
+pub fn decode(bytes: &[u8]) -> Result<String, OauthError> {
     let broken = || OauthError::request("the form is not properly encoded");
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter();

@@ -1,0 +1,151 @@
+//! Client authentication (RFC 6749 §2.3).
+
+use aws_lc_rs::constant_time;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::clients::{self, Client, ClientKind, ClientState};
+use super::error::{Code, OauthError};
+use super::params::{Params, decode};
+use crate::Engine;
+use crate::secret::Secret;
+
+/// How credentials were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// `Authorization: Basic` (`client_secret_basic`).
+    Basic,
+    /// In the body (`client_secret_post`).
+    Post,
+    /// Only a `client_id`: a public client.
+    None,
+}
+
+/// What a client presents of itself.
+#[derive(Clone)]
+pub struct ClientCredentials {
+    /// Its `client_id`.
+    pub id: String,
+    /// Its secret, unless it is public.
+    pub secret: Option<Secret<String>>,
+    /// How they were sent.
+    pub via: Via,
+}
+
+impl ClientCredentials {
+    /// Finds the credentials of a request: the value of its `Authorization`
+    /// header, and its parameters. Only one way at a time (RFC 6749 §2.3).
+    ///
+    /// # Errors
+    /// `invalid_client` when there are none, `invalid_request` when there are two.
+    pub fn from_request(authorization: Option<&str>, params: &Params) -> Result<Self, OauthError> {
+        if params.get("client_assertion").is_some() || params.get("client_assertion_type").is_some()
+        {
+            return Err(OauthError::new(
+                Code::InvalidClient,
+                "client assertions are not supported here",
+            ));
+        }
+        let (body_id, body_secret) = (params.get("client_id"), params.get("client_secret"));
+        let Some(header) = authorization else {
+            let Some(id) = body_id else {
+                return Err(OauthError::new(
+                    Code::InvalidClient,
+                    "client authentication is missing",
+                ));
+            };
+            return Ok(Self {
+                id: id.to_owned(),
+                secret: body_secret.map(Secret::from),
+                via: if body_secret.is_some() {
+                    Via::Post
+                } else {
+                    Via::None
+                },
+            });
+        };
+        let refused = |words: &str| OauthError {
+            basic_challenge: true,
+            ..OauthError::new(Code::InvalidClient, words)
+        };
+        let (scheme, value) = header.split_once(' ').unwrap_or((header, ""));
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return Err(OauthError::new(
+                Code::InvalidClient,
+                "clients authenticate here with Basic or in the body",
+            ));
+        }
+        let malformed = || refused("the Basic credentials are malformed");
+        let bytes = Secret::new(STANDARD.decode(value.trim()).map_err(|_| malformed())?);
+        let colon = bytes
+            .expose()
+            .iter()
+            .position(|byte| *byte == b':')
+            .ok_or_else(malformed)?;
+        // RFC 6749 §2.3.1: both halves are form-encoded first.
+        let id = decode(&bytes.expose()[..colon]).map_err(|_| malformed())?;
+        let secret = Secret::new(decode(&bytes.expose()[colon + 1..]).map_err(|_| malformed())?);
+        if body_secret.is_some() {
+            return Err(OauthError::request(
+                "a client authenticates in one way at a time",
+            ));
+        }
+        if body_id.is_some_and(|body| body != id) {
+            return Err(OauthError::request(
+                "client_id differs from the one that authenticates",
+            ));
+        }
+        Ok(Self {
+            id,
+            secret: Some(secret),
+            via: Via::Basic,
+        })
+    }
+}
+
+/// Proves that a client is who it says. A frozen one is refused like an
+/// unknown one.
+///
+/// # Errors
+/// `invalid_client`, 401; with a challenge only if it used Basic.
+pub async fn authenticate(
+    engine: &Engine,
+    credentials: ClientCredentials,
+) -> Result<Client, OauthError> {
+    let via = credentials.via;
+    let refused = |cause: &str| OauthError {
+        basic_challenge: via == Via::Basic,
+        ..OauthError::new(Code::InvalidClient, "client authentication failed").because(cause)
+    };
+    let found = engine
+        .store
+        .reader()
+        .await?
+        .client(&engine.keys, &credentials.id)
+        .await?;
+    // The hash is made and compared whether or not there is such a client.
+    let presented = credentials
+        .secret
+        .as_ref()
+        .map(|secret| clients::secret_hash(engine, secret.expose()));
+    let kept = found.as_ref().and_then(|stored| stored.secret_hash);
+    let equal = constant_time::verify_slices_are_equal(
+        &presented.unwrap_or([0; 32]),
+        &kept.unwrap_or([1; 32]),
+    )
+    .is_ok();
+    let Some(stored) = found else {
+        return Err(refused("there is no such client"));
+    };
+    let proved = match stored.client.kind {
+        ClientKind::Confidential => presented.is_some() && kept.is_some() && equal,
+        ClientKind::Public => presented.is_none(),
+    };
+    if !proved {
+        return Err(refused("wrong or missing secret"));
+    }
+    if stored.client.state == ClientState::Frozen {
+        return Err(refused("the client is frozen"));
+    }
+    Ok(stored.client)
+}

@@ -1,0 +1,136 @@
+//! A request for an approval at `/bc-authorize` (CIBA Core 1.0 §7), read from
+//! the wire. What is decided about it is [`crate::approval`]'s.
+
+use serde_json::json;
+
+use super::authenticate::{ClientCredentials, Via, authenticate};
+use super::clients::{Client, GrantType};
+use super::error::{Code, OauthError};
+use super::params::Params;
+use crate::Engine;
+use crate::approval::{self, Ask, AskError, Asked, PersonHint};
+use crate::secret::Secret;
+
+impl From<AskError> for OauthError {
+    fn from(error: AskError) -> Self {
+        let (word, status) = error.code();
+        let (reason, link) = (error.reason(), error.link().map(str::to_owned));
+        let words = error.to_string();
+        match error {
+            AskError::Storage(error) => return error.into(),
+            AskError::Keys(error) => return error.into(),
+            _ => {}
+        }
+        let code = Code::ALL
+            .iter()
+            .copied()
+            .find(|code| code.word() == word)
+            .unwrap_or(Code::ServerError);
+        let mut wire = Self::new(code, words);
+        wire.status = status;
+        if let Some(reason) = reason {
+            wire = wire.with("reason", reason);
+        }
+        if let Some(link) = link {
+            wire = wire.with("link", link);
+        }
+        wire
+    }
+}
+
+/// Reads what a client asks. Parameters that are not named here are not read:
+/// none of them can change the subject or the token.
+///
+/// # Errors
+/// `invalid_request` and its kin.
+pub fn parse(params: &Params) -> Result<Ask, OauthError> {
+    if params.get("request").is_some() {
+        return Err(OauthError::new(
+            Code::RequestNotSupported,
+            "signed requests are not supported",
+        ));
+    }
+    let hints: Vec<&str> = ["login_hint", "login_hint_token", "id_token_hint"]
+        .into_iter()
+        .filter(|name| params.get(name).is_some())
+        .collect();
+    let person = match (hints.as_slice(), params.get("login_hint")) {
+        (["login_hint"], Some(hint)) => PersonHint::from_login_hint(hint)?,
+        ([_], _) => {
+            return Err(OauthError::request(
+                "only login_hint is supported as the hint",
+            ));
+        }
+        _ => {
+            return Err(OauthError::request(
+                "exactly one hint is needed (CIBA Core 7.1)",
+            ));
+        }
+    };
+    let requested_expiry_s = params
+        .get("requested_expiry")
+        .map(|text| {
+            text.parse::<i64>()
+                .map_err(|_| OauthError::request("requested_expiry must be a whole number"))
+        })
+        .transpose()?;
+    let details = params
+        .get("authorization_details")
+        .map(|text| {
+            approval::types::from_text(text)
+                .map_err(|words| OauthError::new(Code::InvalidAuthorizationDetails, words))
+        })
+        .transpose()?;
+    Ok(Ask {
+        person,
+        scopes: params.scopes()?.unwrap_or_default(),
+        audience: params.target()?.map(str::to_owned),
+        binding_message: params.get("binding_message").map(str::to_owned),
+        details,
+        requested_expiry_s,
+        run_id: None,
+    })
+}
+
+/// Asks for an authenticated client.
+///
+/// # Errors
+/// The wire error.
+pub async fn begin(engine: &Engine, client: &Client, params: &Params) -> Result<Asked, OauthError> {
+    if !client.may(GrantType::Ciba) {
+        return Err(OauthError::new(
+            Code::UnauthorizedClient,
+            "this client is not registered for asking approvals",
+        ));
+    }
+    Ok(approval::ask(engine, client, parse(params)?).await?)
+}
+
+/// The whole endpoint: authenticates, reads, asks. Answers the JSON body.
+///
+/// # Errors
+/// The wire error.
+pub async fn answer(
+    engine: &Engine,
+    authorization: Option<&str>,
+    params: &Params,
+) -> Result<Secret<String>, OauthError> {
+    let credentials = ClientCredentials::from_request(authorization, params)?;
+    // CIBA asks for a client that can be authenticated (§7.1).
+    if credentials.via == Via::None {
+        return Err(OauthError::new(
+            Code::InvalidClient,
+            "client authentication is missing",
+        ));
+    }
+    let client = authenticate(engine, credentials).await?;
+    let asked = begin(engine, &client, params).await?;
+    Ok(Secret::new(
+        json!({
+            "auth_req_id": asked.auth_req_id.expose(),
+            "expires_in": asked.expires_in_s,
+            "interval": asked.interval_s,
+        })
+        .to_string(),
+    ))
+}

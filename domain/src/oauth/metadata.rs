@@ -1,0 +1,98 @@
+//! What we say about ourselves: OpenID Connect Discovery, RFC 8414, RFC 9728
+//! and the keys. Only what is true today.
+
+use serde_json::{Value, json};
+
+use super::authorize;
+use super::clients::GrantType;
+use super::token::EXCHANGE_AUTH0;
+use crate::Engine;
+use crate::approval;
+
+/// A resource of ours that takes access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// `/proxy`
+    Proxy,
+    /// `/me/`
+    Me,
+}
+
+/// `/.well-known/openid-configuration`.
+#[must_use]
+pub fn openid_configuration(engine: &Engine) -> Value {
+    let url = |path: &str| engine.settings.url(path);
+    let mut grants: Vec<&str> = GrantType::ALL.iter().map(|grant| grant.word()).collect();
+    grants.push(EXCHANGE_AUTH0);
+    let details: Vec<&str> = std::iter::once(authorize::ACCOUNT_ACCESS)
+        .chain(approval::types::KNOWN.iter().map(|(name, _)| *name))
+        .collect();
+    json!({
+        "issuer": engine.settings.issuer,
+        "authorization_endpoint": url("authorize"),
+        "token_endpoint": url("oauth/token"),
+        "revocation_endpoint": url("oauth/revoke"),
+        "jwks_uri": url(".well-known/jwks.json"),
+        "backchannel_authentication_endpoint": url("bc-authorize"),
+        "backchannel_token_delivery_modes_supported": ["poll"],
+        "backchannel_user_code_parameter_supported": false,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": grants,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": authorize::SCOPES,
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "email", "email_verified"],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "authorization_details_types_supported": details,
+        "claims_parameter_supported": false,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "protected_resources": [engine.settings.proxy_audience(), engine.settings.me_audience()],
+    })
+}
+
+/// `/.well-known/oauth-authorization-server` (RFC 8414): the same members;
+/// those of OpenID are extensions there.
+#[must_use]
+pub fn authorization_server(engine: &Engine) -> Value {
+    openid_configuration(engine)
+}
+
+/// `/.well-known/oauth-protected-resource/{proxy,me}` (RFC 9728).
+#[must_use]
+pub fn protected_resource(engine: &Engine, which: Resource) -> Value {
+    let (resource, name, scopes) = match which {
+        Resource::Proxy => (
+            engine.settings.proxy_audience(),
+            "Calls with the accounts of a person",
+            &[][..],
+        ),
+        Resource::Me => (
+            engine.settings.me_audience(),
+            "A person's linked accounts",
+            &authorize::ME_SCOPES[..],
+        ),
+    };
+    let mut document = json!({
+        "resource": resource,
+        "resource_name": name,
+        "authorization_servers": [engine.settings.issuer],
+        "bearer_methods_supported": ["header"],
+        "jwks_uri": engine.settings.url(".well-known/jwks.json"),
+    });
+    if !scopes.is_empty() {
+        document["scopes_supported"] = json!(scopes);
+    }
+    document
+}
+
+/// `/.well-known/jwks.json` (RFC 7517): the keys of tokens. The audit log's
+/// key is not among them: nothing it signs may pass for a token.
+#[must_use]
+pub fn jwks(engine: &Engine) -> Value {
+    json!({ "keys": engine.keys.jwks() })
+}

@@ -1,0 +1,301 @@
+//! The SQL of authorization codes, refresh tokens and consents.
+
+use super::authorize::AccountAccess;
+use super::consents::Consent;
+use crate::storage::{Error, Json, Row, Tx};
+
+/// A row of `authorization_codes`.
+#[derive(Clone)]
+pub(super) struct CodeRow {
+    pub(super) client_id: String,
+    pub(super) person_id: String,
+    pub(super) family_id: String,
+    pub(super) redirect_uri: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) audience: String,
+    pub(super) details: Vec<AccountAccess>,
+    pub(super) nonce: Option<String>,
+    pub(super) code_challenge: String,
+    pub(super) auth_time: i64,
+    pub(super) created_at: i64,
+    pub(super) expires_at: i64,
+    pub(super) used_at: Option<i64>,
+}
+
+/// Where a refresh token stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshState {
+    /// Usable.
+    Active,
+    /// Used; a successor was issued.
+    Rotated,
+    /// A sibling was used in its stead.
+    Revoked,
+}
+
+impl std::str::FromStr for RefreshState {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "active" => Ok(Self::Active),
+            "rotated" => Ok(Self::Rotated),
+            "revoked" => Ok(Self::Revoked),
+            _ => Err(()),
+        }
+    }
+}
+
+/// A row of `refresh_tokens`.
+#[derive(Clone)]
+pub(super) struct RefreshRow {
+    pub(super) hash: [u8; 32],
+    pub(super) family_id: String,
+    pub(super) parent_hash: Option<Vec<u8>>,
+    pub(super) state: RefreshState,
+    pub(super) rotated_at: Option<i64>,
+}
+
+impl CodeRow {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            client_id: row.get("client_id")?,
+            person_id: row.get("person_id")?,
+            family_id: row.get("family_id")?,
+            redirect_uri: row.get("redirect_uri")?,
+            scopes: row.json("authorization_codes", "scopes")?,
+            audience: row.get("audience")?,
+            details: row.json("authorization_codes", "details")?,
+            nonce: row.get("nonce")?,
+            code_challenge: row.get("code_challenge")?,
+            auth_time: row.get("auth_time")?,
+            created_at: row.get("created_at")?,
+            expires_at: row.get("expires_at")?,
+            used_at: row.get("used_at")?,
+        })
+    }
+}
+
+impl Consent {
+    fn from_row(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.get("id")?,
+            person_id: row.get("person_id")?,
+            client_id: row.get("client_id")?,
+            scopes: row.json("consents", "scopes")?,
+            details: row.json("consents", "details")?,
+            created_at: row.get("created_at")?,
+            updated_at: row.get("updated_at")?,
+        })
+    }
+}
+
+impl Tx {
+    pub(super) async fn insert_code(
+        &mut self,
+        hash: [u8; 32],
+        code: &CodeRow,
+    ) -> Result<(), Error> {
+        self.execute(
+            "insert into authorization_codes (code_hash, client_id, person_id, family_id, redirect_uri, scopes, audience, \
+             details, nonce, code_challenge, auth_time, created_at, expires_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+            vec![
+                hash.into(),
+                (&code.client_id).into(),
+                (&code.person_id).into(),
+                (&code.family_id).into(),
+                (&code.redirect_uri).into(),
+                Json(&code.scopes).into(),
+                (&code.audience).into(),
+                Json(&code.details).into(),
+                (&code.nonce).into(),
+                (&code.code_challenge).into(),
+                code.auth_time.into(),
+                code.created_at.into(),
+                code.expires_at.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn code(&mut self, hash: [u8; 32]) -> Result<Option<CodeRow>, Error> {
+        self.optional(
+            "select * from authorization_codes where code_hash = $1",
+            vec![hash.into()],
+        )
+        .await?
+        .map(|row| CodeRow::from_row(&row))
+        .transpose()
+    }
+
+    /// Uses a code up; answers whether this call did.
+    pub(super) async fn use_code(&mut self, hash: [u8; 32]) -> Result<bool, Error> {
+        let now = self.now();
+        let done = self
+            .swap(
+                "update authorization_codes set used_at = $2 where code_hash = $1 and used_at is null returning used_at",
+                vec![hash.into(), now.into()],
+            )
+            .await?;
+        Ok(done.is_some())
+    }
+
+    /// Forgets codes that ran out before `before`, at most a thousand. They are
+    /// kept for a while after use, so that a replay is known for what it is.
+    pub(super) async fn sweep_codes(&mut self, before: i64) -> Result<u64, Error> {
+        self.execute(
+            "delete from authorization_codes where code_hash in \
+             (select code_hash from authorization_codes where expires_at < $1 limit 1000)",
+            vec![before.into()],
+        )
+        .await
+    }
+
+    pub(super) async fn insert_refresh(
+        &mut self,
+        hash: [u8; 32],
+        family: &str,
+        parent: Option<[u8; 32]>,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        self.execute(
+            "insert into refresh_tokens (token_hash, family_id, parent_hash, state, created_at) values ($1, $2, $3, 'active', $4)",
+            vec![
+                hash.into(),
+                family.into(),
+                parent.map(|hash| hash.to_vec()).into(),
+                now.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn refresh_token(
+        &mut self,
+        hash: [u8; 32],
+    ) -> Result<Option<RefreshRow>, Error> {
+        let row = self
+            .optional(
+                "select * from refresh_tokens where token_hash = $1",
+                vec![hash.into()],
+            )
+            .await?;
+        row.map(|row| {
+            Ok(RefreshRow {
+                hash,
+                family_id: row.get("family_id")?,
+                parent_hash: row.get("parent_hash")?,
+                state: row.word("refresh_tokens", "state")?,
+                rotated_at: row.get("rotated_at")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Marks a refresh token as used; answers whether this call did.
+    pub(super) async fn rotate_refresh_token(&mut self, hash: [u8; 32]) -> Result<bool, Error> {
+        let now = self.now();
+        let done = self
+            .swap(
+                "update refresh_tokens set state = 'rotated', rotated_at = $2 where token_hash = $1 and state = 'active' returning family_id",
+                vec![hash.into(), now.into()],
+            )
+            .await?;
+        Ok(done.is_some())
+    }
+
+    /// Whether a successor of this token was used already.
+    pub(super) async fn successor_was_used(
+        &mut self,
+        family: &str,
+        hash: [u8; 32],
+    ) -> Result<bool, Error> {
+        let row = self
+            .optional(
+                "select state from refresh_tokens where family_id = $1 and parent_hash = $2 and state = 'rotated' limit 1",
+                vec![family.into(), hash.into()],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Ends the siblings of a token that is being used: of several answers to
+    /// the same question one is kept.
+    pub(super) async fn revoke_siblings(&mut self, token: &RefreshRow) -> Result<(), Error> {
+        let Some(parent) = &token.parent_hash else {
+            return Ok(());
+        };
+        self.execute(
+            "update refresh_tokens set state = 'revoked' \
+             where family_id = $1 and parent_hash = $2 and token_hash <> $3 and state = 'active'",
+            vec![(&token.family_id).into(), parent.into(), token.hash.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn consent(
+        &mut self,
+        person: &str,
+        client: &str,
+    ) -> Result<Option<Consent>, Error> {
+        self.optional(
+            "select * from consents where person_id = $1 and client_id = $2 and revoked_at is null",
+            vec![person.into(), client.into()],
+        )
+        .await?
+        .map(|row| Consent::from_row(&row))
+        .transpose()
+    }
+
+    pub(super) async fn consents_of(
+        &mut self,
+        person: &str,
+        limit: i64,
+    ) -> Result<Vec<Consent>, Error> {
+        let rows = self
+            .all(
+                "select * from consents where person_id = $1 and revoked_at is null order by updated_at desc, id limit $2",
+                vec![person.into(), limit.into()],
+            )
+            .await?;
+        rows.iter().map(Consent::from_row).collect()
+    }
+
+    pub(super) async fn put_consent(&mut self, consent: &Consent) -> Result<(), Error> {
+        self.execute(
+            "insert into consents (id, person_id, client_id, scopes, details, created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, $6, $6) \
+             on conflict (person_id, client_id) do update \
+             set scopes = excluded.scopes, details = excluded.details, updated_at = excluded.updated_at, revoked_at = null",
+            vec![
+                (&consent.id).into(),
+                (&consent.person_id).into(),
+                (&consent.client_id).into(),
+                Json(&consent.scopes).into(),
+                Json(&consent.details).into(),
+                consent.updated_at.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn revoke_consent(
+        &mut self,
+        person: &str,
+        client: &str,
+    ) -> Result<bool, Error> {
+        let now = self.now();
+        let done = self
+            .swap(
+                "update consents set revoked_at = $3 where person_id = $1 and client_id = $2 and revoked_at is null returning id",
+                vec![person.into(), client.into(), now.into()],
+            )
+            .await?;
+        Ok(done.is_some())
+    }
+}

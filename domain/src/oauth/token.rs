@@ -1,0 +1,231 @@
+//! The token endpoint (RFC 6749 §3.2): one request, one grant, one answer.
+//!
+//! Which check runs for which grant:
+//!
+//! | grant | client kind | subject | person and client active | family live | consumed |
+//! |---|---|---|---|---|---|
+//! | authorization_code | any | code of this client, PKCE | in the write | begins | code |
+//! | refresh_token | any | token of this client | in the write | in the write | token, if it rotates |
+//! | client_credentials | confidential | the client | in the write | none | nothing |
+//! | CIBA | confidential | approval of this client | before and in the write | begins | approval |
+//! | token exchange | confidential | see [`super::exchange`] | before release | before release | nothing |
+
+use serde_json::{Map, Value};
+
+use super::authenticate::{ClientCredentials, Via, authenticate};
+use super::clients::{Client, GrantType};
+use super::error::{Code, OauthError};
+use super::exchange::ExchangeRequest;
+use super::params::Params;
+use super::{access, ciba, client_credentials, code, exchange, refresh};
+use crate::Engine;
+use crate::secret::Secret;
+
+/// RFC 8693.
+pub const EXCHANGE_RFC: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// The same under the name that Auth0's clients use.
+pub const EXCHANGE_AUTH0: &str =
+    "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token";
+
+/// A request at the token endpoint, read but not yet judged.
+pub enum TokenRequest {
+    /// RFC 6749 §4.1.3 and RFC 7636 §4.5.
+    Code {
+        /// The code.
+        code: Secret<String>,
+        /// Must be the one of the authorization request, where it is sent
+        /// (OAuth 2.1 no longer asks for it: PKCE does its work).
+        redirect_uri: Option<String>,
+        /// The PKCE verifier.
+        verifier: Secret<String>,
+    },
+    /// RFC 6749 §6.
+    Refresh {
+        /// The refresh token.
+        token: Secret<String>,
+        /// At most what was granted; `None` for all of it.
+        scopes: Option<Vec<String>>,
+        /// Another audience than the one granted first.
+        audience: Option<String>,
+    },
+    /// RFC 6749 §4.4.
+    ClientCredentials {
+        /// What the client asks for; `None` for all it is registered for.
+        scopes: Option<Vec<String>>,
+        /// For which audience.
+        audience: Option<String>,
+    },
+    /// CIBA Core 1.0 §10.1.
+    Ciba {
+        /// The agent's credential for its request.
+        auth_req_id: Secret<String>,
+    },
+    /// RFC 8693.
+    Exchange(ExchangeRequest),
+}
+
+impl TokenRequest {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// `unsupported_grant_type`, `invalid_request`, `invalid_scope`, `invalid_target`.
+    pub fn parse(params: &Params) -> Result<Self, OauthError> {
+        let grant = params.need("grant_type")?;
+        let secret = |name: &'static str| params.need(name).map(Secret::from);
+        let audience = || Ok::<_, OauthError>(params.target()?.map(str::to_owned));
+        if grant == EXCHANGE_AUTH0 {
+            return Ok(Self::Exchange(ExchangeRequest::parse(params, true)?));
+        }
+        Ok(match grant.parse() {
+            Ok(GrantType::AuthorizationCode) => Self::Code {
+                code: secret("code")?,
+                redirect_uri: params.get("redirect_uri").map(str::to_owned),
+                verifier: secret("code_verifier")?,
+            },
+            Ok(GrantType::RefreshToken) => Self::Refresh {
+                token: secret("refresh_token")?,
+                scopes: params.scopes()?,
+                audience: audience()?,
+            },
+            Ok(GrantType::ClientCredentials) => Self::ClientCredentials {
+                scopes: params.scopes()?,
+                audience: audience()?,
+            },
+            Ok(GrantType::Ciba) => Self::Ciba {
+                auth_req_id: secret("auth_req_id")?,
+            },
+            Ok(GrantType::TokenExchange) => Self::Exchange(ExchangeRequest::parse(params, false)?),
+            Err(()) => {
+                return Err(OauthError::new(
+                    Code::UnsupportedGrantType,
+                    "this grant type is not supported",
+                ));
+            }
+        })
+    }
+
+    /// The grant a client must be registered for.
+    #[must_use]
+    pub const fn grant_type(&self) -> GrantType {
+        match self {
+            Self::Code { .. } => GrantType::AuthorizationCode,
+            Self::Refresh { .. } => GrantType::RefreshToken,
+            Self::ClientCredentials { .. } => GrantType::ClientCredentials,
+            Self::Ciba { .. } => GrantType::Ciba,
+            Self::Exchange(_) => GrantType::TokenExchange,
+        }
+    }
+}
+
+/// A good answer (RFC 6749 §5.1).
+pub struct TokenAnswer {
+    /// Ours, or for an exchange the provider's.
+    pub access_token: Secret<String>,
+    /// Seconds it has left.
+    pub expires_in: i64,
+    /// What it really allows.
+    pub scopes: Vec<String>,
+    /// Only with `offline_access`; when it rotates, the new one.
+    pub refresh_token: Option<Secret<String>>,
+    /// Only with `openid`.
+    pub id_token: Option<Secret<String>>,
+    /// RFC 8693 §2.2.1, only of an exchange.
+    pub issued_token_type: Option<String>,
+    /// What was granted of RFC 9396 details.
+    pub authorization_details: Option<Value>,
+}
+
+impl TokenAnswer {
+    /// An answer with an access token of ours.
+    pub(super) fn of(access_token: Secret<String>, scopes: Vec<String>) -> Self {
+        Self {
+            access_token,
+            expires_in: access::LIFETIME_S,
+            scopes,
+            refresh_token: None,
+            id_token: None,
+            issued_token_type: None,
+            authorization_details: None,
+        }
+    }
+
+    /// The JSON body. Send it with `Cache-Control: no-store`.
+    #[must_use]
+    pub fn body(&self) -> Secret<String> {
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
+        put("access_token", self.access_token.expose().as_str().into());
+        put("token_type", "Bearer".into());
+        put("expires_in", self.expires_in.into());
+        put("scope", self.scopes.join(" ").into());
+        for (name, token) in [
+            ("refresh_token", &self.refresh_token),
+            ("id_token", &self.id_token),
+        ] {
+            if let Some(token) = token {
+                put(name, token.expose().as_str().into());
+            }
+        }
+        if let Some(kind) = &self.issued_token_type {
+            put("issued_token_type", kind.as_str().into());
+        }
+        if let Some(details) = &self.authorization_details {
+            put("authorization_details", details.clone());
+        }
+        Secret::new(Value::Object(body).to_string())
+    }
+}
+
+/// Answers a request of an authenticated client.
+///
+/// # Errors
+/// The wire error of the grant.
+pub async fn grant(
+    engine: &Engine,
+    request: TokenRequest,
+    client: &Client,
+) -> Result<TokenAnswer, OauthError> {
+    if !client.may(request.grant_type()) {
+        return Err(OauthError::new(
+            Code::UnauthorizedClient,
+            "this client is not registered for this grant type",
+        ));
+    }
+    match request {
+        TokenRequest::Code {
+            code,
+            redirect_uri,
+            verifier,
+        } => code::redeem(engine, client, &code, redirect_uri, &verifier).await,
+        TokenRequest::Refresh {
+            token,
+            scopes,
+            audience,
+        } => refresh::redeem(engine, client, &token, scopes, audience).await,
+        TokenRequest::ClientCredentials { scopes, audience } => {
+            client_credentials::issue(engine, client, scopes, audience).await
+        }
+        TokenRequest::Ciba { auth_req_id } => ciba::redeem(engine, client, &auth_req_id).await,
+        TokenRequest::Exchange(request) => exchange::exchange(engine, client, request).await,
+    }
+}
+
+/// The whole endpoint: authenticates, reads, answers. `authorization` is the
+/// value of that header.
+///
+/// # Errors
+/// The wire error.
+pub async fn answer(
+    engine: &Engine,
+    authorization: Option<&str>,
+    params: &Params,
+) -> Result<TokenAnswer, OauthError> {
+    let credentials = ClientCredentials::from_request(authorization, params)?;
+    let basic = credentials.via == Via::Basic;
+    let client = authenticate(engine, credentials).await?;
+    let request = TokenRequest::parse(params)?;
+    grant(engine, request, &client).await.map_err(|mut error| {
+        error.basic_challenge = basic && error.code == Code::InvalidClient;
+        error
+    })
+}
