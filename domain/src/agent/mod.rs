@@ -11,12 +11,18 @@
 //! - The planner is a table of sentences, and says so.
 //!
 //! The map: [`planner`] turns a sentence into a [`planner::Plan`], `tools`
-//! turns a plan into requests and answers into rows, [`runs`] keeps and drives
-//! runs, [`consent`] gets the agent its tokens.
+//! turns a plan into requests and answers into rows, `carry` carries a plan
+//! out, [`runs`] keeps runs, [`drive()`] moves them on, [`consent`] gets the
+//! agent its tokens.
 
+mod carry;
+pub mod consent;
+mod drive;
 pub mod planner;
 pub mod runs;
 mod sql;
+mod tools;
 
+pub use drive::drive;
 pub use planner::{EXAMPLES, NotUnderstood, Plan};
 pub use runs::{Answer, Run, RunState, Step, StepState, WaitKind, WaitingFor};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::planner::{self, NotUnderstood, Plan};
 use crate::Engine;
+use crate::approval;
 use crate::audit::{Event, Kind};
 use crate::storage;
 
@@ -276,6 +277,9 @@ pub enum Error {
         /// How it ended.
         state: RunState,
     },
+    /// What it was asked to do is under way; stopping would only hide the end.
+    #[error("it is being done at this moment")]
+    UnderWay,
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -349,4 +353,49 @@ pub async fn list(
 ) -> Result<Vec<Run>, storage::Error> {
     let mut reader = engine.store.reader().await?;
     reader.runs_of(person_id, limit.clamp(1, 100)).await
+}
+
+/// Stops a run, and takes back the approval it asked for.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Over`], and [`Error::UnderWay`] while an
+/// approved call is being made.
+pub async fn cancel(engine: &Engine, person_id: &str, id: &str) -> Result<Run, Error> {
+    let (person, run_id) = (person_id.to_owned(), id.to_owned());
+    let stopped = engine
+        .store
+        .write(move |tx| {
+            let (person, id) = (person.clone(), run_id.clone());
+            Box::pin(async move {
+                let run = tx
+                    .run(&id)
+                    .await?
+                    .filter(|run| run.person_id == person)
+                    .ok_or(Error::NotFound)?;
+                let sending = |step: &Step| {
+                    step.tool == super::carry::POST && step.state == StepState::Running
+                };
+                if run.steps.iter().any(sending) {
+                    return Err(Error::UnderWay);
+                }
+                let answer = Answer::text("You stopped this.");
+                tx.end_run(&id, None, RunState::Cancelled, &answer)
+                    .await?
+                    .ok_or(Error::Over { state: run.state })?;
+                Ok(run)
+            })
+        })
+        .await?;
+    for approval in stopped
+        .steps
+        .iter()
+        .filter_map(|step| step.approval_id.as_deref())
+    {
+        // Decided or expired in the meantime: then there is nothing to take back.
+        match approval::cancel(engine, super::consent::CLIENT_ID, approval).await {
+            Err(approval::DecideError::Storage(error)) => return Err(error.into()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    get(engine, person_id, id).await?.ok_or(Error::NotFound)
 }
