@@ -42,7 +42,7 @@ pub fn foreign_compiler() -> Result<WasmStd> {
     let home = run::target().join("wasm-sysroot/rustc-web");
     let (unpacked, sysroot) = (home.join("unpacked"), home.join("sysroot"));
     let rustc = unpacked.join("usr/bin/rustc");
-    let library_path = unpacked.join("usr/lib/x86_64-linux-gnu");
+    let library_path = unpacked.join(format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH));
     let wasm_std = WasmStd {
         env: vec![
             ("RUSTC".to_owned(), rustc.display().to_string()),
@@ -239,35 +239,25 @@ fn compile(
     at(sysroot, fs::rename(&half, sysroot))
 }
 
-/// The compiler, its library for this machine, its LLVM and its sources.
+/// The compiler, its sources, and what else of its own it needs to run. Everything
+/// further is on any Debian.
 fn packages_of_rustc_web() -> Result<Vec<String>> {
-    let mut wanted = vec![
-        "rustc-web".to_owned(),
-        "rust-web-src".to_owned(),
-        "libstd-rust-web-dev".to_owned(),
-    ];
-    for package in ["libstd-rust-web-dev", "libstd-rust-web"] {
-        let exact = wanted
-            .iter()
-            .rfind(|name| name.starts_with(package))
-            .cloned()
-            .unwrap_or_default();
+    let mut wanted = vec!["rustc-web".to_owned(), "rust-web-src".to_owned()];
+    let mut next = 0;
+    while let Some(package) = wanted.get(next).cloned() {
+        next += 1;
         let depends =
-            run::output(Command::new("apt-cache").args(["depends", "--important", &exact]))?;
-        for name in depends
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix("Depends: "))
-        {
-            if name.starts_with("libstd-rust-web-")
-                || name.starts_with("libLLVM")
-                || name.starts_with("libllvm")
-            {
+            run::output(Command::new("apt-cache").args(["depends", "--important", &package]))?;
+        for line in depends.lines() {
+            let Some(name) = line.trim().strip_prefix("Depends: ") else {
+                continue;
+            };
+            let own = name.starts_with("libstd-rust-web") || name.starts_with("libllvm");
+            if own && !wanted.iter().any(|known| known == name) {
                 wanted.push(name.to_owned());
             }
         }
     }
-    wanted.sort();
-    wanted.dedup();
     Ok(wanted)
 }
 

@@ -5,9 +5,11 @@
 //!
 //! 1. the toolchain has it;
 //! 2. we have built a sysroot of our own before;
-//! 3. rustup can fetch it (skipped under `ATTORN_WASM_STD=debian`);
+//! 3. rustup can fetch it;
 //! 4. Debian has the sources of this very release: build it from them;
 //! 5. Debian has a newer compiler with sources: build the bundle with that one.
+//!
+//! `ATTORN_WASM_STD=debian` skips the third, `debian-compiler` goes straight to the fifth.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,6 +64,16 @@ impl WasmStd {
 
 /// Climbs the ladder.
 pub fn wasm_std() -> Result<WasmStd> {
+    let way = std::env::var("ATTORN_WASM_STD").unwrap_or_default();
+    match way.as_str() {
+        "" | "debian" => {}
+        "debian-compiler" => return debian::foreign_compiler(),
+        other => {
+            return Err(format!(
+                "ATTORN_WASM_STD is debian or debian-compiler, not `{other}`"
+            ));
+        }
+    }
     let compiler = Compiler::ask()?;
     if holds_core(&compiler.libdir) {
         return Ok(WasmStd::default());
@@ -76,7 +88,7 @@ pub fn wasm_std() -> Result<WasmStd> {
     ));
     let mut refusals = Vec::new();
 
-    if std::env::var("ATTORN_WASM_STD").is_ok_and(|way| way == "debian") {
+    if way == "debian" {
         say("not asking rustup for it (ATTORN_WASM_STD=debian)");
     } else {
         match from_rustup() {
