@@ -1,7 +1,15 @@
 //! Accounts: what a person has linked.
 
-use super::Error;
+use std::str::FromStr;
+
+use super::held::Held;
+use super::providers::RevocationStyle;
+use super::revocations::{self, Ending};
+use super::sql::{AccountRow, account_where};
+use super::{Error, TokenKind, connections, fresh_token, pages, refresh};
 use crate::Engine;
+use crate::audit::{Event, Kind};
+use crate::storage::{self, Tx};
 
 /// How an account stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +20,29 @@ pub enum AccountState {
     Reconnect,
     /// Gone; kept for the story in the audit log.
     Unlinked,
+}
+
+impl AccountState {
+    /// The word in rows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Reconnect => "reconnect",
+            Self::Unlinked => "unlinked",
+        }
+    }
+}
+
+impl FromStr for AccountState {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Linked, Self::Reconnect, Self::Unlinked]
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or(())
+    }
 }
 
 /// One person's link to one connection.
@@ -54,6 +85,8 @@ pub struct Unlinked {
     pub agents_may_hold_until: Option<i64>,
     /// Whether the provider has a way to revoke, and was or will be asked to.
     pub revocation_queued: bool,
+    /// Whether the provider has confirmed it already.
+    pub revoked: bool,
 }
 
 /// A person's accounts, unlinked ones left out; at most 200.
@@ -61,8 +94,16 @@ pub struct Unlinked {
 /// # Errors
 /// The database's.
 pub async fn list(engine: &Engine, person_id: &str) -> Result<Vec<Account>, Error> {
-    let _ = (engine, person_id);
-    Err(Error::NotFound)
+    let mut rx = engine.store.reader().await?;
+    let rows = rx
+        .all(
+            account_where!(
+                "a.person_id = $1 and a.state <> 'unlinked' order by a.connection_id, a.created_at, a.id limit 200"
+            ),
+            vec![person_id.into()],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(AccountRow::read(row)?.account)).collect()
 }
 
 /// One account of this person's, unlinked ones included.
@@ -70,8 +111,10 @@ pub async fn list(engine: &Engine, person_id: &str) -> Result<Vec<Account>, Erro
 /// # Errors
 /// [`Error::NotFound`] when there is none or it is somebody else's.
 pub async fn get(engine: &Engine, person_id: &str, id: &str) -> Result<Account, Error> {
-    let _ = (engine, person_id, id);
-    Err(Error::NotFound)
+    let row = engine.store.reader().await?.account_row(id).await?;
+    row.map(|row| row.account)
+        .filter(|account| account.person_id == person_id)
+        .ok_or(Error::NotFound)
 }
 
 /// The account a client means: the one that `login_hint` names (id, label,
@@ -85,8 +128,38 @@ pub async fn pick(
     connection: &str,
     login_hint: Option<&str>,
 ) -> Result<Account, Error> {
-    let _ = (engine, person_id, connection, login_hint);
-    Err(Error::NotFound)
+    let mut rx = engine.store.reader().await?;
+    let rows = rx
+        .all(
+            account_where!(
+                "a.person_id = $1 and a.connection_id = $2 and a.state <> 'unlinked' \
+                 order by a.is_default desc, a.created_at, a.id limit 200"
+            ),
+            vec![person_id.into(), connection.into()],
+        )
+        .await?;
+    drop(rx);
+    let mut accounts = Vec::with_capacity(rows.len());
+    for row in &rows {
+        accounts.push(AccountRow::read(row)?.account);
+    }
+    let named = |account: &Account, hint: &str| {
+        account.id == hint || account.subject == hint || account.label.eq_ignore_ascii_case(hint)
+    };
+    let found = match login_hint {
+        Some(hint) => accounts.into_iter().find(|account| named(account, hint)),
+        None => accounts.into_iter().next(),
+    };
+    match found {
+        Some(account) => Ok(account),
+        None => {
+            connections::need(engine, connection).await?;
+            Err(Error::NoAccount {
+                connection: connection.to_owned(),
+                link: pages::link(engine, connection),
+            })
+        }
+    }
 }
 
 /// Makes an account the one used where no hint names another.
@@ -94,8 +167,26 @@ pub async fn pick(
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn make_default(engine: &Engine, person_id: &str, id: &str) -> Result<(), Error> {
-    let _ = (engine, person_id, id);
-    Err(Error::NotFound)
+    let (person, id) = (person_id.to_owned(), id.to_owned());
+    engine
+        .store
+        .write(move |tx| {
+            let (person, id) = (person.clone(), id.clone());
+            Box::pin(async move {
+                let row = tx.account_row(&id).await?.ok_or(Error::NotFound)?;
+                if row.account.person_id != person || row.account.state == AccountState::Unlinked {
+                    return Err(Error::NotFound);
+                }
+                tx.execute(
+                    "update accounts set is_default = (id = $3) where person_id = $1 and connection_id = $2 and state <> 'unlinked'",
+                    vec![(&person).into(), (&row.account.connection).into(), (&id).into()],
+                )
+                .await?;
+                tx.signal(Some(&person), "account", &id);
+                Ok(())
+            })
+        })
+        .await
 }
 
 /// Unlinks: shreds the data key, takes back every permission, and asks the
@@ -104,6 +195,162 @@ pub async fn make_default(engine: &Engine, person_id: &str, id: &str) -> Result<
 /// # Errors
 /// [`Error::NotFound`].
 pub async fn unlink(engine: &Engine, person_id: &str, id: &str) -> Result<Unlinked, Error> {
-    let _ = (engine, person_id, id);
-    Err(Error::NotFound)
+    let account = get(engine, person_id, id).await?;
+    loop {
+        // A refresh under way in this process is waited for; one elsewhere
+        // finds the account gone and has its answer revoked.
+        refresh::settle(engine, id).await;
+        let (grants, until) = endings(engine, id).await?;
+        let stored = connections::need(engine, &account.connection).await?;
+        let tokens: Vec<Ending> = grants.iter().filter_map(|grant| grant.ending()).collect();
+        let revocation = revocations::prepare(engine, id, &stored, &tokens).await?;
+        let queued = revocation.as_ref().map(|row| row.id.clone());
+        let epochs: Vec<(TokenKind, i64)> = grants.iter().map(|grant| (grant.kind, grant.epoch)).collect();
+        let (within, gone) = (engine.clone(), account.clone());
+        let unlinked = engine
+            .store
+            .write(move |tx| {
+                let (engine, account) = (within.clone(), gone.clone());
+                let (epochs, revocation) = (epochs.clone(), revocation.clone());
+                Box::pin(async move { tx.unlink(&engine, &account, &epochs, revocation.as_ref()).await })
+            })
+            .await?;
+        let Some(released) = unlinked else { continue };
+        refresh::forget_pauses(engine, id);
+        let revoked = match &queued {
+            Some(revocation) => tried(engine, revocation.clone()).await,
+            None => false,
+        };
+        return Ok(Unlinked {
+            agents_may_hold_until: until.filter(|_| released && !revoked),
+            revocation_queued: queued.is_some(),
+            revoked,
+        });
+    }
+}
+
+/// Tries a revocation now, without making the person wait for a slow provider.
+async fn tried(engine: &Engine, revocation: String) -> bool {
+    let trying = engine.clone();
+    let attempt = tokio::spawn(async move { revocations::try_one(&trying, &revocation).await });
+    tokio::select! {
+        done = attempt => matches!(done, Ok(Ok(true))),
+        () = engine.clock.sleep_until(engine.clock.monotonic() + 3_000) => false,
+    }
+}
+
+struct GrantEnding {
+    kind: TokenKind,
+    epoch: i64,
+    access: Option<String>,
+    refresh: Option<String>,
+}
+
+impl GrantEnding {
+    fn ending(&self) -> Option<Ending> {
+        (self.access.is_some() || self.refresh.is_some()).then(|| Ending {
+            access: self.access.clone(),
+            refresh: self.refresh.clone(),
+        })
+    }
+}
+
+/// The grants of an account that is about to go, and when their tokens end.
+async fn endings(engine: &Engine, id: &str) -> Result<(Vec<GrantEnding>, Option<i64>), Error> {
+    let (mut grants, mut until) = (Vec::new(), None);
+    for kind in [TokenKind::User, TokenKind::Bot] {
+        let Some(mut held) = Held::load(engine, id, kind).await? else { continue };
+        let expired = held.grant.access_expires_at.is_some_and(|at| at <= engine.now());
+        if expired && held.stored.entry.revocation.style == RevocationStyle::Bearer {
+            // Only a living access token can revoke itself; if there is none
+            // to be had, the grant is over anyway.
+            if fresh_token(engine, id, kind).await.is_ok()
+                && let Some(fresher) = Held::load(engine, id, kind).await?
+            {
+                held = fresher;
+            }
+        }
+        until = until.max(held.grant.access_expires_at.filter(|at| *at > engine.now()));
+        // What does not open cannot be revoked, and must not keep a person from unlinking.
+        let clear = |token: Result<Option<crate::secret::Secret<String>>, _>| {
+            token.ok().flatten().map(|token| token.expose().clone())
+        };
+        grants.push(GrantEnding {
+            kind,
+            epoch: held.grant.epoch,
+            access: clear(held.access()),
+            refresh: clear(held.refresh()),
+        });
+    }
+    Ok((grants, until))
+}
+
+impl Tx {
+    /// `None` when a grant moved since it was read. Answers whether a client may hold a token.
+    async fn unlink(
+        &mut self,
+        engine: &Engine,
+        account: &Account,
+        epochs: &[(TokenKind, i64)],
+        revocation: Option<&revocations::Prepared>,
+    ) -> Result<Option<bool>, Error> {
+        for kind in [TokenKind::User, TokenKind::Bot] {
+            let now = self.grant_row(&account.id, kind).await?.map(|grant| grant.epoch);
+            let then = epochs.iter().find(|(of, _)| *of == kind).map(|(_, epoch)| *epoch);
+            if now != then {
+                return Ok(None);
+            }
+        }
+        let now = self.now();
+        let changed = self
+            .execute(
+                "update accounts set state = 'unlinked', state_reason = null, is_default = false, data_key = null,                  kek_id = null, updated_at = $2, unlinked_at = $2 where id = $1 and state <> 'unlinked'",
+                vec![(&account.id).into(), now.into()],
+            )
+            .await?;
+        if changed == 0 {
+            return Err(Error::NotFound);
+        }
+        self.execute(
+            "delete from provider_grants where account_id = $1",
+            vec![(&account.id).into()],
+        )
+        .await?;
+        self.execute(
+            "delete from refresh_candidates where account_id = $1",
+            vec![(&account.id).into()],
+        )
+        .await?;
+        let released = self.revoke_permissions_on(engine, &account.id).await?;
+        if account.is_default {
+            self.execute(
+                "update accounts set is_default = true where id = (select id from accounts where person_id = $1                  and connection_id = $2 and state <> 'unlinked' order by created_at, id limit 1)",
+                vec![(&account.person_id).into(), (&account.connection).into()],
+            )
+            .await?;
+        }
+        if let Some(revocation) = revocation {
+            self.queue_revocation(revocation).await?;
+        }
+        self.record(
+            Event::new(Kind::AccountUnlinked)
+                .person(&account.person_id)
+                .account(&account.id)
+                .data("connection", account.connection.as_str())
+                .data("revocation", revocation.is_some()),
+        );
+        self.signal(Some(&account.person_id), "account", &account.id);
+        Ok::<_, Error>(Some(released))
+    }
+
+    /// Whether the person has a default account of this connection.
+    pub(super) async fn has_default(&mut self, person: &str, connection: &str) -> Result<bool, storage::Error> {
+        Ok(self
+            .optional(
+                "select id from accounts where person_id = $1 and connection_id = $2 and state <> 'unlinked' and is_default limit 1",
+                vec![person.into(), connection.into()],
+            )
+            .await?
+            .is_some())
+    }
 }

@@ -1,10 +1,17 @@
 //! Connections: a provider set up with a client id and secret, under a name an agent uses.
 
-use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
-use super::Error;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::envelope::{DataKey, Place, Wrapped};
+use super::providers::{self, Provider};
+use super::{Error, Reason, origins};
 use crate::Engine;
+use crate::audit::{Event, Kind};
 use crate::secret::Secret;
+use crate::storage::{self, Json, Row, Tx};
 
 /// Addresses that replace those of the provider's entry; what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +36,21 @@ impl Overrides {
     /// # Errors
     /// When there is no such provider.
     pub fn below(id: &str, base: &str) -> Result<Self, Error> {
-        let _ = (id, base);
-        Ok(Self::default())
+        let provider = known(id)?;
+        let base = base.trim_end_matches('/');
+        let moved = |url: &Url| format!("{base}{}", url.path().trim_end_matches('/'));
+        Ok(Self {
+            authorize: Some(moved(&provider.authorize)),
+            token: Some(moved(&provider.token)),
+            revoke: provider.revoke.as_ref().map(moved),
+            identity: provider.identity.url.as_ref().map(moved),
+            api_base: Some(
+                provider
+                    .hosts
+                    .first()
+                    .map_or_else(|| base.to_owned(), |host| moved(&host.base)),
+            ),
+        })
     }
 }
 
@@ -45,6 +65,27 @@ pub enum Source {
     Demo,
 }
 
+impl Source {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Admin => "admin",
+            Self::Demo => "demo",
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Config, Self::Admin, Self::Demo]
+            .into_iter()
+            .find(|source| source.word() == word)
+            .ok_or(())
+    }
+}
+
 /// Whether a connection works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionState {
@@ -54,6 +95,29 @@ pub enum ConnectionState {
     InvalidClient,
     /// An admin switched it off.
     Disabled,
+}
+
+impl ConnectionState {
+    /// The word in rows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::InvalidClient => "invalid_client",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl FromStr for ConnectionState {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Active, Self::InvalidClient, Self::Disabled]
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or(())
+    }
 }
 
 /// A connection, without its secret.
@@ -79,6 +143,45 @@ pub struct Connection {
     pub updated_at: i64,
 }
 
+impl Connection {
+    /// The catalogue's entry.
+    ///
+    /// # Errors
+    /// When this version of the program no longer has it.
+    pub fn entry(&self) -> Result<&'static Provider, Error> {
+        known(&self.provider)
+    }
+}
+
+/// A connection as the vault uses it.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub connection: Connection,
+    pub entry: &'static Provider,
+    pub endpoints: origins::Endpoints,
+    /// Digest of the origins that tokens may travel to.
+    pub origins: String,
+    sealed: Vec<u8>,
+    wrapped: Wrapped,
+}
+
+impl Stored {
+    /// Our client secret at the provider.
+    pub async fn secret(&self, engine: &Engine) -> Result<Secret<String>, Error> {
+        let id = &self.connection.id;
+        let key = DataKey::unwrap(engine, "connections", id, &self.wrapped.key).await?;
+        Ok(key.open(&secret_place(id, &self.connection.client_id, &self.origins), &self.sealed)?)
+    }
+}
+
+fn secret_place(id: &str, client_id: &str, origins: &str) -> Place {
+    Place::of("client secret", &[id, client_id, origins])
+}
+
+fn known(id: &str) -> Result<&'static Provider, Error> {
+    providers::provider(id).ok_or_else(|| Error::Invalid(format!("there is no provider called {id}")))
+}
+
 /// What it takes to set one up.
 #[derive(Clone)]
 pub struct NewConnection {
@@ -98,15 +201,68 @@ pub struct NewConnection {
     pub source: Source,
 }
 
-/// Sets a connection up, or changes the one of that name.
+/// Sets a connection up, or changes the one of that name. Changes nothing, and
+/// records nothing, when it stands like that already.
 ///
 /// # Errors
 /// [`Error::Invalid`] for a bad name, address or provider, and when client id
 /// or an origin would change while accounts are linked (make a new connection;
 /// a demo's accounts go to `reconnect` instead).
 pub async fn put(engine: &Engine, new: NewConnection) -> Result<Connection, Error> {
-    let _ = (engine, new);
-    Err(Error::NotFound)
+    let entry = known(&new.provider)?;
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if new.id.is_empty() || new.id.len() > 64 || !new.id.chars().all(fits) {
+        return Err(Error::Invalid(
+            "a connection's name is up to 64 lower-case letters, digits and `-`".to_owned(),
+        ));
+    }
+    if new.client_id.is_empty() || new.client_secret.expose().is_empty() {
+        return Err(Error::Invalid(format!(
+            "connection {} needs a client id and a client secret",
+            new.id
+        )));
+    }
+    let endpoints = origins::Endpoints::of(entry, &new.overrides)?;
+    let digest = endpoints.digest();
+    let scopes = new.scopes.clone().unwrap_or_else(|| entry.default_scopes());
+    if let Some(stored) = load(engine, &new.id).await? {
+        let same = stored.connection.provider == new.provider
+            && stored.connection.client_id == new.client_id
+            && stored.connection.scopes == scopes
+            && stored.connection.overrides == new.overrides
+            && stored.connection.source == new.source
+            && stored.connection.state == ConnectionState::Active;
+        if same && stored.secret(engine).await?.expose() == new.client_secret.expose() {
+            return Ok(stored.connection);
+        }
+    }
+    let (key, wrapped) = DataKey::make(engine, "connections", &new.id).await?;
+    let sealed = key.seal(
+        engine,
+        &secret_place(&new.id, &new.client_id, &digest),
+        new.client_secret.expose(),
+    )?;
+    let row = Putting {
+        sealed,
+        wrapped,
+        scopes,
+        digest,
+        id: new.id,
+        provider: new.provider,
+        client_id: new.client_id,
+        overrides: new.overrides,
+        source: new.source,
+    };
+    let id = row.id.clone();
+    let keys = engine.clone();
+    engine
+        .store
+        .write(move |tx| {
+            let (row, engine) = (row.clone(), keys.clone());
+            Box::pin(async move { tx.put_connection(&engine, row).await })
+        })
+        .await?;
+    get(engine, &id).await?.ok_or(Error::NotFound)
 }
 
 /// All connections, by name; at most 200.
@@ -114,8 +270,11 @@ pub async fn put(engine: &Engine, new: NewConnection) -> Result<Connection, Erro
 /// # Errors
 /// The database's.
 pub async fn list(engine: &Engine) -> Result<Vec<Connection>, Error> {
-    let _ = engine;
-    Err(Error::NotFound)
+    let mut rx = engine.store.reader().await?;
+    let rows = rx
+        .all("select * from connections order by id limit 200", vec![])
+        .await?;
+    rows.iter().map(|row| read(engine, row).map(|stored| stored.connection)).collect()
 }
 
 /// One connection.
@@ -123,6 +282,241 @@ pub async fn list(engine: &Engine) -> Result<Vec<Connection>, Error> {
 /// # Errors
 /// The database's.
 pub async fn get(engine: &Engine, id: &str) -> Result<Option<Connection>, Error> {
-    let _ = (engine, id);
-    Err(Error::NotFound)
+    Ok(load(engine, id).await?.map(|stored| stored.connection))
+}
+
+/// Switches a connection off (no linking, no refresh, no call) or on again.
+///
+/// # Errors
+/// [`Error::NotFound`].
+pub async fn set_disabled(engine: &Engine, admin_id: &str, id: &str, disabled: bool) -> Result<(), Error> {
+    let (admin, id) = (admin_id.to_owned(), id.to_owned());
+    let state = if disabled { ConnectionState::Disabled } else { ConnectionState::Active };
+    engine
+        .store
+        .write(move |tx| {
+            let (admin, id) = (admin.clone(), id.clone());
+            Box::pin(async move {
+                let changed = tx
+                    .execute(
+                        "update connections set state = $2, updated_at = $3 where id = $1 and state <> $2",
+                        vec![(&id).into(), state.word().into(), tx.now().into()],
+                    )
+                    .await?;
+                if changed == 0 {
+                    return Err(Error::NotFound);
+                }
+                tx.record(
+                    Event::new(Kind::ConnectionChanged)
+                        .person(admin)
+                        .data("connection", id)
+                        .data("state", state.word()),
+                );
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// The connection of that name, ready for use.
+pub(super) async fn load(engine: &Engine, id: &str) -> Result<Option<Stored>, Error> {
+    let mut rx = engine.store.reader().await?;
+    rx.optional("select * from connections where id = $1", vec![id.into()])
+        .await?
+        .map(|row| read(engine, &row))
+        .transpose()
+}
+
+/// As [`load`], for callers that cannot do without.
+pub(super) async fn need(engine: &Engine, id: &str) -> Result<Stored, Error> {
+    load(engine, id).await?.ok_or_else(|| Error::UnknownConnection {
+        connection: id.to_owned(),
+    })
+}
+
+fn mac_bytes(
+    id: &str,
+    provider: &str,
+    client_id: &str,
+    scopes: &[String],
+    overrides: &Overrides,
+    digest: &str,
+) -> Vec<u8> {
+    serde_json::to_vec(&(id, provider, client_id, scopes, overrides, digest)).unwrap_or_default()
+}
+
+fn read(engine: &Engine, row: &Row) -> Result<Stored, Error> {
+    let connection = Connection {
+        id: row.get("id")?,
+        provider: row.get("provider")?,
+        client_id: row.get("client_id")?,
+        scopes: row.json("connections", "scopes")?,
+        overrides: row.json("connections", "overrides")?,
+        source: row.word("connections", "source")?,
+        state: row.word("connections", "state")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    };
+    let entry = known(&connection.provider)?;
+    let endpoints = origins::Endpoints::of(entry, &connection.overrides)?;
+    let origins = row.get::<String>("origins_digest")?;
+    let mac = row.get::<Option<Vec<u8>>>("mac")?.unwrap_or_default();
+    let mac_key = row.get::<Option<String>>("mac_key")?.unwrap_or_default();
+    let bytes = mac_bytes(
+        &connection.id,
+        &connection.provider,
+        &connection.client_id,
+        &connection.scopes,
+        &connection.overrides,
+        &origins,
+    );
+    if !engine.keys.mac_holds("connections", &bytes, &mac, &mac_key) {
+        return Err(row.bad("connections", "mac").into());
+    }
+    Ok(Stored {
+        entry,
+        endpoints,
+        origins,
+        sealed: row.get("secret_sealed")?,
+        wrapped: Wrapped {
+            key: row.get("data_key")?,
+            kek_id: row.get("kek_id")?,
+        },
+        connection,
+    })
+}
+
+#[derive(Clone)]
+struct Putting {
+    id: String,
+    provider: String,
+    client_id: String,
+    scopes: Vec<String>,
+    overrides: Overrides,
+    source: Source,
+    digest: String,
+    sealed: Vec<u8>,
+    wrapped: Wrapped,
+}
+
+impl Tx {
+    async fn put_connection(&mut self, engine: &Engine, row: Putting) -> Result<(), Error> {
+        let now = self.now();
+        let old = self
+            .optional(
+                "select provider, client_id, origins_digest from connections where id = $1",
+                vec![(&row.id).into()],
+            )
+            .await?;
+        if let Some(old) = &old {
+            let moved = old.get::<String>("provider")? != row.provider
+                || old.get::<String>("client_id")? != row.client_id
+                || old.get::<String>("origins_digest")? != row.digest;
+            if moved {
+                self.leave_old_grants(&row).await?;
+            }
+        }
+        let bytes = mac_bytes(
+            &row.id,
+            &row.provider,
+            &row.client_id,
+            &row.scopes,
+            &row.overrides,
+            &row.digest,
+        );
+        let (mac, mac_key) = engine.keys.mac("connections", &bytes);
+        self.execute(
+            "insert into connections (id, provider, client_id, secret_sealed, data_key, kek_id, scopes, overrides, \
+             origins_digest, source, state, created_at, updated_at, mac, mac_key) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $11, $12, $13) \
+             on conflict (id) do update set provider = excluded.provider, client_id = excluded.client_id, \
+             secret_sealed = excluded.secret_sealed, data_key = excluded.data_key, kek_id = excluded.kek_id, \
+             scopes = excluded.scopes, overrides = excluded.overrides, origins_digest = excluded.origins_digest, \
+             source = excluded.source, state = excluded.state, updated_at = excluded.updated_at, \
+             mac = excluded.mac, mac_key = excluded.mac_key",
+            vec![
+                (&row.id).into(),
+                (&row.provider).into(),
+                (&row.client_id).into(),
+                (&row.sealed).into(),
+                (&row.wrapped.key).into(),
+                (&row.wrapped.kek_id).into(),
+                Json(&row.scopes).into(),
+                Json(&row.overrides).into(),
+                (&row.digest).into(),
+                row.source.word().into(),
+                now.into(),
+                mac.into(),
+                mac_key.into(),
+            ],
+        )
+        .await?;
+        let kind = if old.is_some() { Kind::ConnectionChanged } else { Kind::ConnectionCreated };
+        self.record(
+            Event::new(kind)
+                .data("connection", row.id)
+                .data("provider", row.provider)
+                .data("origins", row.digest)
+                .data("source", row.source.word()),
+        );
+        Ok(())
+    }
+
+    /// Grants belong to the provider client and origins they came from.
+    async fn leave_old_grants(&mut self, row: &Putting) -> Result<(), Error> {
+        let living = self
+            .all(
+                "select id, person_id from accounts where connection_id = $1 and state <> 'unlinked' limit 10001",
+                vec![(&row.id).into()],
+            )
+            .await?;
+        if living.is_empty() {
+            return Ok(());
+        }
+        if row.source != Source::Demo {
+            return Err(Error::Invalid(format!(
+                "connection {} has {} linked accounts: their grants belong to the old client id and addresses; \
+                 set up a new connection instead",
+                row.id,
+                living.len()
+            )));
+        }
+        for account in living {
+            let (id, person) = (account.get::<String>("id")?, account.get::<String>("person_id")?);
+            self.execute(
+                "update provider_grants set state = 'reconnect', epoch = epoch + 1, access_sealed = null, \
+                 access_expires_at = null, refresh_sealed = null, refresh_hash = null, updated_at = $2 where account_id = $1",
+                vec![(&id).into(), self.now().into()],
+            )
+            .await?;
+            self.mark_reconnect(&id, &person, Reason::ConnectionChanged).await?;
+        }
+        Ok(())
+    }
+
+    /// The provider refused our client: an admin has to mend the connection.
+    pub(super) async fn mark_connection(
+        &mut self,
+        id: &str,
+        from: ConnectionState,
+        to: ConnectionState,
+        code: &str,
+    ) -> Result<(), storage::Error> {
+        let changed = self
+            .execute(
+                "update connections set state = $3, updated_at = $4 where id = $1 and state = $2",
+                vec![id.into(), from.word().into(), to.word().into(), self.now().into()],
+            )
+            .await?;
+        if changed > 0 {
+            self.record(
+                Event::new(Kind::ConnectionChanged)
+                    .data("connection", id)
+                    .data("state", to.word())
+                    .data("code", code),
+            );
+            self.signal(None, "connection", id);
+        }
+        Ok(())
+    }
 }

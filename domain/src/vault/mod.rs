@@ -16,22 +16,27 @@
 
 pub mod accounts;
 pub mod connections;
+mod envelope;
 mod error;
+mod flight;
+mod held;
 pub mod link;
+mod linked;
+mod origins;
+mod pages;
 pub mod permissions;
 pub mod providers;
 pub mod proxy;
 mod refresh;
 mod release;
 pub mod revocations;
+mod sql;
+mod step;
+mod wire;
 
 pub use accounts::{Account, AccountState};
 pub use connections::{Connection, Overrides};
 pub use error::{Error, Reason};
 pub use permissions::{AccessMode, Permission};
-pub use refresh::{FreshToken, TokenKind, fresh_token};
+pub use refresh::{FreshToken, Memory, TokenKind, fresh_token};
 pub use release::{Release, Released, release};
-
-/// What this room keeps in memory.
-#[derive(Default)]
-pub struct Memory {}

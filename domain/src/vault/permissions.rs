@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
+use super::{AccountState, Error};
 use crate::Engine;
-use crate::storage::Tx;
+use crate::audit::{Event, Kind};
+use crate::storage::{self, Json, Row, Tx, Value};
 
 /// How a client may use an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,29 @@ pub enum PermissionState {
     Revoked,
 }
 
+impl PermissionState {
+    /// The word in rows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+impl std::str::FromStr for PermissionState {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::Active, Self::Paused, Self::Revoked]
+            .into_iter()
+            .find(|state| state.word() == word)
+            .ok_or(())
+    }
+}
+
 /// One kind of call that is allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,6 +107,44 @@ pub struct Permission {
     pub granted_at: i64,
 }
 
+impl CallRule {
+    /// Whether this rule allows a call; `path` is raw, without its query.
+    #[must_use]
+    pub fn allows(&self, method: &str, path: &str) -> bool {
+        let method_fits = self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method);
+        let path_fits = match self.path.strip_suffix('*') {
+            Some(beginning) => path.starts_with(beginning),
+            None => path == self.path,
+        };
+        method_fits && path_fits
+    }
+}
+
+impl Permission {
+    /// Whether it is in force and allows this call.
+    #[must_use]
+    pub fn allows_call(&self, method: &str, path: &str) -> bool {
+        self.state == PermissionState::Active
+            && self
+                .calls
+                .as_ref()
+                .is_none_or(|calls| calls.iter().any(|rule| rule.allows(method, path)))
+    }
+
+    /// Whether it is in force and lets the client have a token with all these scopes.
+    #[must_use]
+    pub fn allows_release(&self, granted: &[String]) -> bool {
+        // A provider's token cannot be narrowed, and calls made with it cannot be looked at.
+        self.state == PermissionState::Active
+            && self.access_mode == AccessMode::Release
+            && self.calls.is_none()
+            && self
+                .scopes
+                .as_ref()
+                .is_none_or(|scopes| granted.iter().all(|scope| scopes.contains(scope)))
+    }
+}
+
 /// What is to be permitted.
 #[derive(Clone, Debug)]
 pub struct Give {
@@ -106,8 +168,30 @@ pub struct Give {
 /// # Errors
 /// [`Error::NotFound`] when the account is not this person's.
 pub async fn give_within(tx: &mut Tx, engine: &Engine, give: Give) -> Result<Permission, Error> {
-    let _ = (tx, engine, give);
-    Err(Error::NotFound)
+    let owned = tx
+        .account_row(&give.account_id)
+        .await?
+        .is_some_and(|row| row.account.person_id == give.person_id && row.account.state != AccountState::Unlinked);
+    if !owned {
+        return Err(Error::NotFound);
+    }
+    let old = tx.permission(engine, &give.client_id, &give.account_id).await?;
+    let id = old.as_ref().map_or_else(|| tx.new_id("prm"), |old| old.id.clone());
+    let permission = Permission {
+        id,
+        person_id: give.person_id,
+        client_id: give.client_id,
+        account_id: give.account_id,
+        access_mode: give.access_mode,
+        scopes: give.scopes,
+        calls: give.calls,
+        state: PermissionState::Active,
+        granted_at: tx.now(),
+    };
+    tx.put_permission(engine, &permission, old.is_some()).await?;
+    tx.record(event(Kind::PermissionGiven, &permission));
+    tx.signal(Some(&permission.person_id), "permission", &permission.id);
+    Ok(permission)
 }
 
 /// Permits, as a write of its own.
@@ -115,8 +199,14 @@ pub async fn give_within(tx: &mut Tx, engine: &Engine, give: Give) -> Result<Per
 /// # Errors
 /// As [`give_within`].
 pub async fn give(engine: &Engine, give: Give) -> Result<Permission, Error> {
-    let _ = (engine, give);
-    Err(Error::NotFound)
+    let within = engine.clone();
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, give) = (within.clone(), give.clone());
+            Box::pin(async move { give_within(tx, &engine, give).await })
+        })
+        .await
 }
 
 /// What this client may do with this account; `None` when nothing was ever permitted.
@@ -128,8 +218,8 @@ pub async fn find(
     client_id: &str,
     account_id: &str,
 ) -> Result<Option<Permission>, Error> {
-    let _ = (engine, client_id, account_id);
-    Err(Error::NotFound)
+    let mut rx = engine.store.reader().await?;
+    Ok(rx.permission(engine, client_id, account_id).await?)
 }
 
 /// All of a person's permissions that are not revoked; at most 500.
@@ -137,8 +227,14 @@ pub async fn find(
 /// # Errors
 /// The database's.
 pub async fn list_for_person(engine: &Engine, person_id: &str) -> Result<Vec<Permission>, Error> {
-    let _ = (engine, person_id);
-    Err(Error::NotFound)
+    let mut rx = engine.store.reader().await?;
+    let rows = rx
+        .all(
+            "select * from permissions where person_id = $1 and state <> 'revoked' order by granted_at desc, id limit 500",
+            vec![person_id.into()],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(read(engine, row)?)).collect()
 }
 
 /// All permissions on one account of this person's that are not revoked; at most 200.
@@ -150,8 +246,15 @@ pub async fn list_for_account(
     person_id: &str,
     account_id: &str,
 ) -> Result<Vec<Permission>, Error> {
-    let _ = (engine, person_id, account_id);
-    Err(Error::NotFound)
+    let mut rx = engine.store.reader().await?;
+    let rows = rx
+        .all(
+            "select * from permissions where account_id = $1 and person_id = $2 and state <> 'revoked' \
+             order by granted_at desc, id limit 200",
+            vec![account_id.into(), person_id.into()],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(read(engine, row)?)).collect()
 }
 
 /// Takes a permission back, for good.
@@ -159,8 +262,8 @@ pub async fn list_for_account(
 /// # Errors
 /// [`Error::NotFound`] when there is none or it is somebody else's.
 pub async fn revoke(engine: &Engine, person_id: &str, id: &str) -> Result<Permission, Error> {
-    let _ = (engine, person_id, id);
-    Err(Error::NotFound)
+    use PermissionState::{Active, Paused, Revoked};
+    change(engine, person_id, id, &[Active, Paused], Revoked).await
 }
 
 /// Holds a permission until it is resumed.
@@ -168,8 +271,7 @@ pub async fn revoke(engine: &Engine, person_id: &str, id: &str) -> Result<Permis
 /// # Errors
 /// [`Error::NotFound`] when there is none in force or it is somebody else's.
 pub async fn pause(engine: &Engine, person_id: &str, id: &str) -> Result<Permission, Error> {
-    let _ = (engine, person_id, id);
-    Err(Error::NotFound)
+    change(engine, person_id, id, &[PermissionState::Active], PermissionState::Paused).await
 }
 
 /// Puts a paused permission back in force.
@@ -177,6 +279,190 @@ pub async fn pause(engine: &Engine, person_id: &str, id: &str) -> Result<Permiss
 /// # Errors
 /// [`Error::NotFound`] when there is none paused or it is somebody else's.
 pub async fn resume(engine: &Engine, person_id: &str, id: &str) -> Result<Permission, Error> {
-    let _ = (engine, person_id, id);
-    Err(Error::NotFound)
+    change(engine, person_id, id, &[PermissionState::Paused], PermissionState::Active).await
+}
+
+async fn change(
+    engine: &Engine,
+    person_id: &str,
+    id: &str,
+    from: &'static [PermissionState],
+    to: PermissionState,
+) -> Result<Permission, Error> {
+    let (within, person, id) = (engine.clone(), person_id.to_owned(), id.to_owned());
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, person, id) = (within.clone(), person.clone(), id.clone());
+            Box::pin(async move {
+                let row = tx
+                    .optional("select * from permissions where id = $1", vec![(&id).into()])
+                    .await?
+                    .ok_or(Error::NotFound)?;
+                let mut permission = read(&engine, &row)?;
+                if permission.person_id != person || !from.contains(&permission.state) {
+                    return Err(Error::NotFound);
+                }
+                let was = permission.state;
+                permission.state = to;
+                if !tx.set_permission_state(&engine, &permission, was).await? {
+                    return Err(Error::NotFound);
+                }
+                let kind = if to == PermissionState::Revoked { Kind::PermissionRevoked } else { Kind::PermissionChanged };
+                tx.record(event(kind, &permission).data("state", to.word()));
+                tx.signal(Some(&person), "permission", &id);
+                Ok(permission)
+            })
+        })
+        .await
+}
+
+fn event(kind: Kind, permission: &Permission) -> Event {
+    let mut event = Event::new(kind)
+        .person(&permission.person_id)
+        .client(&permission.client_id)
+        .account(&permission.account_id)
+        .data("permission", permission.id.as_str())
+        .data("access_mode", permission.access_mode.word());
+    if let Some(scopes) = &permission.scopes {
+        event = event.data("scopes", scopes.clone());
+    }
+    event
+}
+
+/// What the MAC covers: all that decides who may do what.
+fn mac_bytes(permission: &Permission) -> Vec<u8> {
+    serde_json::to_vec(&(
+        &permission.id,
+        &permission.person_id,
+        &permission.client_id,
+        &permission.account_id,
+        permission.access_mode.word(),
+        &permission.scopes,
+        &permission.calls,
+        permission.state.word(),
+    ))
+    .unwrap_or_default()
+}
+
+fn read(engine: &Engine, row: &Row) -> Result<Permission, storage::Error> {
+    let permission = Permission {
+        id: row.get("id")?,
+        person_id: row.get("person_id")?,
+        client_id: row.get("client_id")?,
+        account_id: row.get("account_id")?,
+        access_mode: row.word("permissions", "access_mode")?,
+        scopes: row.json_option("permissions", "scopes")?,
+        calls: row.json_option("permissions", "calls")?,
+        state: row.word("permissions", "state")?,
+        granted_at: row.get("granted_at")?,
+    };
+    let mac = row.get::<Option<Vec<u8>>>("mac")?.unwrap_or_default();
+    let mac_key = row.get::<Option<String>>("mac_key")?.unwrap_or_default();
+    if engine.keys.mac_holds("permissions", &mac_bytes(&permission), &mac, &mac_key) {
+        Ok(permission)
+    } else {
+        Err(row.bad("permissions", "mac"))
+    }
+}
+
+fn json_or_null<T: Serialize>(value: &Option<T>) -> Value {
+    match value {
+        Some(value) => Json(value).into(),
+        None => Value::Text(None),
+    }
+}
+
+impl Tx {
+    pub(super) async fn permission(
+        &mut self,
+        engine: &Engine,
+        client_id: &str,
+        account_id: &str,
+    ) -> Result<Option<Permission>, storage::Error> {
+        self.optional(
+            "select * from permissions where client_id = $1 and account_id = $2",
+            vec![client_id.into(), account_id.into()],
+        )
+        .await?
+        .map(|row| read(engine, &row))
+        .transpose()
+    }
+
+    async fn put_permission(&mut self, engine: &Engine, new: &Permission, exists: bool) -> Result<(), storage::Error> {
+        let (mac, mac_key) = engine.keys.mac("permissions", &mac_bytes(new));
+        let sql = if exists {
+            "update permissions set person_id = $2, client_id = $3, account_id = $4, access_mode = $5, scopes = $6, \
+             calls = $7, state = $8, granted_at = $9, updated_at = $9, revoked_at = null, mac = $10, mac_key = $11 where id = $1"
+        } else {
+            "insert into permissions (id, person_id, client_id, account_id, access_mode, scopes, calls, state, \
+             granted_at, updated_at, mac, mac_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11)"
+        };
+        self.execute(
+            sql,
+            vec![
+                (&new.id).into(),
+                (&new.person_id).into(),
+                (&new.client_id).into(),
+                (&new.account_id).into(),
+                new.access_mode.word().into(),
+                json_or_null(&new.scopes),
+                json_or_null(&new.calls),
+                new.state.word().into(),
+                new.granted_at.into(),
+                mac.into(),
+                mac_key.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn set_permission_state(
+        &mut self,
+        engine: &Engine,
+        new: &Permission,
+        was: PermissionState,
+    ) -> Result<bool, storage::Error> {
+        let (mac, mac_key) = engine.keys.mac("permissions", &mac_bytes(new));
+        let now = self.now();
+        let revoked_at = (new.state == PermissionState::Revoked).then_some(now);
+        Ok(self
+            .execute(
+                "update permissions set state = $3, updated_at = $4, revoked_at = $5, mac = $6, mac_key = $7 \
+                 where id = $1 and state = $2",
+                vec![
+                    (&new.id).into(),
+                    was.word().into(),
+                    new.state.word().into(),
+                    now.into(),
+                    revoked_at.into(),
+                    mac.into(),
+                    mac_key.into(),
+                ],
+            )
+            .await?
+            > 0)
+    }
+
+    /// Takes back every permission on an account. Answers whether one let a client have the token.
+    pub(super) async fn revoke_permissions_on(&mut self, engine: &Engine, account_id: &str) -> Result<bool, storage::Error> {
+        let rows = self
+            .all(
+                "select * from permissions where account_id = $1 and state <> 'revoked' limit 10000",
+                vec![account_id.into()],
+            )
+            .await?;
+        let mut released = false;
+        for row in rows {
+            let mut permission = read(engine, &row)?;
+            let was = permission.state;
+            released |= permission.access_mode == AccessMode::Release;
+            permission.state = PermissionState::Revoked;
+            self.set_permission_state(engine, &permission, was).await?;
+            self.record(event(Kind::PermissionRevoked, &permission).data("state", "revoked"));
+            self.signal(Some(&permission.person_id), "permission", &permission.id);
+        }
+        Ok(released)
+    }
 }

@@ -1,6 +1,21 @@
-//! Keeping grants fresh.
+//! Keeping grants fresh: who gets which token, and one refresh at a time.
+//!
+//! The refresh itself is a task of its own (`flight.rs`): a caller that goes
+//! away cannot stop it between the provider's answer and the store. Callers of
+//! this process share one flight; those of other processes meet at the lease.
 
-use super::Error;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use tokio::sync::oneshot;
+
+use super::connections::ConnectionState;
+use super::held::Held;
+use super::providers::RefreshRule;
+use super::step::Outcome;
+use super::{Error, Reason, flight, pages};
 use crate::Engine;
 use crate::secret::Secret;
 
@@ -11,6 +26,17 @@ pub enum TokenKind {
     User,
     /// A bot (Slack), where its scopes were asked for.
     Bot,
+}
+
+impl TokenKind {
+    /// The word in rows.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Bot => "bot",
+        }
+    }
 }
 
 /// A provider access token that lives.
@@ -26,6 +52,36 @@ pub struct FreshToken {
     pub api_base: Option<String>,
 }
 
+/// A token that has less than this left (milliseconds) is refreshed first.
+const TOO_SHORT_MS: i64 = 30_000;
+/// A token that has less than this left is refreshed beside its use.
+const SOON_MS: i64 = 5 * 60_000;
+/// How long a caller waits for a refresh (milliseconds); the refresh itself goes on.
+const PATIENCE_MS: i64 = 45_000;
+
+type Flight = Shared<BoxFuture<'static, Outcome>>;
+type GrantKey = (String, TokenKind);
+
+/// What this room keeps in memory: refreshes under way, and who is to be left
+/// alone for a while.
+#[derive(Default)]
+pub struct Memory {
+    flights: Mutex<HashMap<GrantKey, Flight>>,
+    pauses: Mutex<HashMap<GrantKey, Pause>>,
+}
+
+#[derive(Clone)]
+struct Pause {
+    failures: u32,
+    /// On the monotonic clock, milliseconds.
+    until: i64,
+    outcome: Outcome,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An access token of this account that lives, refreshed if need be. However
 /// many ask at once, the provider is asked once.
 ///
@@ -36,6 +92,201 @@ pub async fn fresh_token(
     account_id: &str,
     kind: TokenKind,
 ) -> Result<FreshToken, Error> {
-    let _ = (engine, account_id, kind);
-    Err(Error::NotFound)
+    Ok(fresh_after(engine, account_id, kind, None).await?.0)
 }
+
+/// As [`fresh_token`]; the token of epoch `spent` is known to be refused. Also
+/// answers the epoch of the token.
+pub(super) async fn fresh_after(
+    engine: &Engine,
+    account_id: &str,
+    kind: TokenKind,
+    spent: Option<i64>,
+) -> Result<(FreshToken, i64), Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let held = Held::load(engine, account_id, kind).await?.ok_or(Error::NotFound)?;
+        if held.grant.ended {
+            return Err(reconnect(engine, &held, stored_reason(&held)));
+        }
+        if held.stored.connection.state == ConnectionState::Disabled {
+            return Err(refused(&held, "connection_disabled"));
+        }
+        let epoch = held.grant.epoch;
+        let now = engine.now();
+        let left = held.grant.access_expires_at.map(|at| at - now);
+        let is_spent = spent == Some(epoch);
+        let lives = !is_spent && held.grant.access_sealed.is_some() && left.is_none_or(|left| left > 0);
+        let must = !lives || (left.is_some_and(|left| left < TOO_SHORT_MS) && held.grant.refresh_sealed.is_some());
+        if !must {
+            let life = held.grant.access_expires_at.map_or(0, |at| at - held.grant.obtained_at);
+            if left.is_some_and(|left| left < SOON_MS.min(life / 5)) && held.grant.refresh_sealed.is_some() {
+                // Nobody waits for this one.
+                drop(start(engine, &held));
+            }
+            return served(held);
+        }
+        let outcome = match paused(engine, &held) {
+            Some(outcome) => outcome,
+            None => wait(engine, start(engine, &held)).await,
+        };
+        match outcome {
+            // However short a token lives, it is released at least once.
+            Outcome::Fresh if tries < 3 => {}
+            Outcome::Gone => return Err(Error::NotFound),
+            Outcome::Reconnect(reason) => return Err(reconnect(engine, &held, reason)),
+            _ if lives => return served(held),
+            Outcome::Refused(code) => return Err(refused(&held, &code)),
+            Outcome::Fresh | Outcome::Down { .. } => {
+                let retry_after_s = match outcome {
+                    Outcome::Down { retry_after_s: Some(seconds), .. } => seconds.max(1),
+                    _ => 1,
+                };
+                return Err(Error::ProviderDown {
+                    connection: held.row.account.connection,
+                    retry_after_s,
+                });
+            }
+        }
+    }
+}
+
+fn served(held: Held) -> Result<(FreshToken, i64), Error> {
+    let access = held.access()?.ok_or(Error::NotFound)?;
+    let token = FreshToken {
+        access,
+        expires_at: held.grant.access_expires_at,
+        scopes: held.grant.scopes,
+        api_base: held.row.api_base,
+    };
+    Ok((token, held.grant.epoch))
+}
+
+fn stored_reason(held: &Held) -> Reason {
+    let word = held.row.account.state_reason.as_deref().unwrap_or_default();
+    word.parse().unwrap_or(Reason::Revoked)
+}
+
+fn reconnect(engine: &Engine, held: &Held, reason: Reason) -> Error {
+    let account = &held.row.account;
+    Error::Reconnect {
+        connection: account.connection.clone(),
+        account_id: account.id.clone(),
+        reason,
+        link: pages::link(engine, &account.connection),
+    }
+}
+
+fn refused(held: &Held, code: &str) -> Error {
+    Error::ProviderRefused {
+        connection: held.row.account.connection.clone(),
+        code: code.to_owned(),
+    }
+}
+
+/// The flight of this grant: the one under way, or a new one.
+fn start(engine: &Engine, held: &Held) -> Flight {
+    let grant = (held.id().to_owned(), held.kind);
+    let mut flights = locked(&engine.vault.flights);
+    if let Some(flight) = flights.get(&grant) {
+        return flight.clone();
+    }
+    let (sender, receiver) = oneshot::channel();
+    let flight: Flight = async move {
+        // A task that panicked has stored what it had stored; asking again is safe.
+        receiver.await.unwrap_or(Outcome::Down { retry_after_s: Some(1), ambiguous: true })
+    }
+    .boxed()
+    .shared();
+    flights.insert(grant.clone(), flight.clone());
+    drop(flights);
+    let landing = Landing { engine: engine.clone(), grant: grant.clone() };
+    let (engine, epoch, entry) = (engine.clone(), held.grant.epoch, held.stored.entry);
+    tokio::spawn(async move {
+        let outcome = flight::fly(&engine, &grant.0, grant.1, epoch).await;
+        note(&engine, &grant, &outcome, entry.refresh.rule, entry.refresh.grace_seconds);
+        // Off the list before anybody hears of it: whoever comes later looks anew.
+        drop(landing);
+        let _ = sender.send(outcome);
+    });
+    flight
+}
+
+/// Takes a flight off the list, also when its task panics.
+struct Landing {
+    engine: Engine,
+    grant: GrantKey,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        locked(&self.engine.vault.flights).remove(&self.grant);
+    }
+}
+
+async fn wait(engine: &Engine, flight: Flight) -> Outcome {
+    let patience = engine.clock.sleep_until(engine.clock.monotonic() + PATIENCE_MS);
+    tokio::select! {
+        outcome = flight => outcome,
+        () = patience => Outcome::Down { retry_after_s: Some(5), ambiguous: false },
+    }
+}
+
+/// Waits for a refresh of this account that is under way in this process.
+pub(super) async fn settle(engine: &Engine, account_id: &str) {
+    for kind in [TokenKind::User, TokenKind::Bot] {
+        let flight = locked(&engine.vault.flights).get(&(account_id.to_owned(), kind)).cloned();
+        if let Some(flight) = flight {
+            wait(engine, flight).await;
+        }
+    }
+}
+
+/// Forgets that this account's provider was unwell: it was linked again.
+pub(super) fn forget_pauses(engine: &Engine, account_id: &str) {
+    locked(&engine.vault.pauses).retain(|(id, _), _| id != account_id);
+}
+
+/// What the last failure said, while its pause lasts.
+fn paused(engine: &Engine, held: &Held) -> Option<Outcome> {
+    let pauses = locked(&engine.vault.pauses);
+    let pause = pauses.get(&(held.id().to_owned(), held.kind))?;
+    let left = pause.until - engine.clock.monotonic();
+    if left <= 0 {
+        return None;
+    }
+    let seconds = u64::try_from(left.div_euclid(1000) + 1).unwrap_or(1);
+    Some(match &pause.outcome {
+        Outcome::Down { ambiguous, .. } => Outcome::Down { retry_after_s: Some(seconds), ambiguous: *ambiguous },
+        other => other.clone(),
+    })
+}
+
+/// Leaves a provider alone after a failure: longer each time, as long as it
+/// says, and after a lost answer as long as its refresh rule makes prudent.
+fn note(engine: &Engine, grant: &GrantKey, outcome: &Outcome, rule: RefreshRule, grace_s: i64) {
+    let mut pauses = locked(&engine.vault.pauses);
+    let (retry_after_s, least_s) = match outcome {
+        Outcome::Fresh | Outcome::Gone | Outcome::Reconnect(_) => {
+            pauses.remove(grant);
+            return;
+        }
+        Outcome::Refused(_) => (None, 30),
+        Outcome::Down { retry_after_s, ambiguous } => {
+            let strict = matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0;
+            (*retry_after_s, if *ambiguous && strict { 30 } else { 1 })
+        }
+    };
+    let failures = pauses.get(grant).map_or(0, |pause| pause.failures) + 1;
+    let backoff = 1_u64 << (failures - 1).min(6);
+    let seconds = retry_after_s.unwrap_or(0).max(backoff.min(60)).max(least_s);
+    // A table of accounts that failed once and were never asked for again.
+    if pauses.len() > 10_000 {
+        let now = engine.clock.monotonic();
+        pauses.retain(|_, pause| pause.until > now);
+    }
+    let until = engine.clock.monotonic() + i64::try_from(seconds).unwrap_or(60) * 1000;
+    pauses.insert(grant.clone(), Pause { failures, until, outcome: outcome.clone() });
+}
+

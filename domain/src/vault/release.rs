@@ -1,8 +1,15 @@
 //! Giving a provider token to a client (the vault's half of a token exchange).
 
-use super::Error;
+use super::permissions::{self, Permission};
+use super::sql::AccountUse;
+use super::{Account, Error, TokenKind, accounts, fresh_token, pages};
 use crate::Engine;
+use crate::audit::{Event, Kind};
 use crate::secret::Secret;
+use crate::storage;
+
+/// What a release says it lives for where the provider names no end (seconds).
+const NO_END_CAP_S: i64 = 3600;
 
 /// Who asks for what.
 #[derive(Clone, Debug)]
@@ -36,6 +43,87 @@ pub struct Released {
 /// # Errors
 /// Every variant of [`Error`].
 pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
-    let _ = (engine, ask);
-    Err(Error::NotFound)
+    let hint = ask.login_hint.as_deref();
+    let account = accounts::pick(engine, &ask.person_id, &ask.connection, hint).await?;
+    let permission = permissions::find(engine, &ask.client_id, &account.id).await?;
+    let allowed = |permission: &Permission, scopes: &[String]| {
+        permission.person_id == ask.person_id && permission.allows_release(scopes)
+    };
+    // Asked before the provider is: who may not have it must not cause calls.
+    if !permission.as_ref().is_some_and(|permission| allowed(permission, &account.scopes)) {
+        let why = if permission.is_some() { "not_release" } else { "no_permission" };
+        return Err(refuse(engine, &ask, &account, why).await?);
+    }
+    let token = fresh_token(engine, &account.id, TokenKind::User).await?;
+    let left_s = token
+        .expires_at
+        .map_or(NO_END_CAP_S, |at| (at - engine.now()).div_euclid(1000).max(0));
+    let (client, scopes) = (ask.client_id.clone(), token.scopes.clone());
+    let (used, recheck) = (AccountUse::from(&account), engine.clone());
+    let (account_id, person) = (account.id.clone(), account.person_id.clone());
+    let connection = ask.connection.clone();
+    let recorded = engine
+        .store
+        .write(move |tx| {
+            let (client, scopes, used) = (client.clone(), scopes.clone(), used.clone());
+            let (account_id, person) = (account_id.clone(), person.clone());
+            let (connection, engine) = (connection.clone(), recheck.clone());
+            Box::pin(async move {
+                // A permission taken back while the provider was asked counts.
+                let still = tx
+                    .permission(&engine, &client, &account_id)
+                    .await?
+                    .is_some_and(|permission| permission.allows_release(&scopes));
+                if !still {
+                    return Ok::<_, storage::Error>(false);
+                }
+                tx.note_use(&used).await?;
+                tx.record(
+                    Event::new(Kind::TokenReleased)
+                        .person(person)
+                        .client(client)
+                        .account(account_id)
+                        .data("connection", connection)
+                        .data("scopes", scopes)
+                        .data("expires_in", left_s),
+                );
+                Ok(true)
+            })
+        })
+        .await?;
+    if !recorded {
+        return Err(refuse(engine, &ask, &account, "not_release").await?);
+    }
+    Ok(Released {
+        access_token: token.access,
+        expires_in_s: left_s,
+        scopes: token.scopes,
+        account_id: account.id,
+    })
+}
+
+/// Records a refusal and answers the error for it.
+async fn refuse(engine: &Engine, ask: &Release, account: &Account, why: &'static str) -> Result<Error, Error> {
+    let event = (ask.person_id.clone(), ask.client_id.clone(), account.id.clone());
+    engine
+        .store
+        .write(move |tx| {
+            let (person, client, account) = event.clone();
+            Box::pin(async move {
+                tx.record(
+                    Event::new(Kind::ReleaseRefused)
+                        .person(person)
+                        .client(client)
+                        .account(account)
+                        .data("reason", why),
+                );
+                Ok::<_, storage::Error>(())
+            })
+        })
+        .await?;
+    Ok(Error::PermissionRequired {
+        connection: ask.connection.clone(),
+        account_id: account.id.clone(),
+        link: pages::permit(engine, &account.id, &ask.client_id),
+    })
 }

@@ -1,0 +1,564 @@
+//! One refresh, driven for real: does what `step.rs` says, in that order.
+
+use std::time::Duration;
+
+use super::connections::ConnectionState;
+use super::held::{Held, Kept, seal_grant};
+use super::providers::RefreshRule;
+use super::sql::Holding;
+use super::step::{Effect, Event as Step, Outcome, Refusal, Settlement, State, View, step};
+use super::wire::{self, CALL_TIMEOUT, Grant, TokenAnswer, TokenError};
+use super::{Error, Reason, TokenKind, revocations};
+use crate::Engine;
+use crate::audit::{Event, Kind};
+use crate::secret::Secret;
+use crate::storage;
+
+/// A holder sends nothing once it has had the lease for longer than this (milliseconds).
+const SEND_BY_MS: i64 = 5_000;
+/// A lease that stood unchanged for so long, on our own monotonic clock, is
+/// held by nobody who could still be calling: time to send, hard time-out, margin.
+const TAKEOVER_MS: i64 = SEND_BY_MS + CALL_TIMEOUT.as_millis() as i64 + 10_000;
+/// How often a waiter looks at the row itself: wake-ups are hints.
+const LOOK_AGAIN_MS: i64 = 1_000;
+
+/// Refreshes a grant that stood at `epoch` when the caller looked.
+pub(super) async fn fly(engine: &Engine, account_id: &str, kind: TokenKind, epoch: i64) -> Outcome {
+    let mut flight = Flight {
+        engine: engine.clone(),
+        account_id: account_id.to_owned(),
+        kind,
+        asked_epoch: epoch,
+        holder: format!("{}/{}", engine.settings.instance, crate::ids::id("fly", engine.now(), &*engine.rng)),
+        held: None,
+        lease: None,
+        intent: String::new(),
+        answer: None,
+    };
+    match flight.drive().await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            tracing::error!(%error, account = account_id, "a refresh could not be carried through");
+            flight.let_go().await;
+            Outcome::Down { retry_after_s: Some(1), ambiguous: false }
+        }
+    }
+}
+
+struct Flight {
+    engine: Engine,
+    account_id: String,
+    kind: TokenKind,
+    asked_epoch: i64,
+    holder: String,
+    held: Option<Held>,
+    /// The holding, and when we took it (monotonic).
+    lease: Option<(Holding, i64)>,
+    intent: String,
+    answer: Option<TokenAnswer>,
+}
+
+impl Flight {
+    async fn drive(&mut self) -> Result<Outcome, Error> {
+        let mut state = State::start();
+        let mut event = Step::Begin;
+        loop {
+            let (next, effect) = step(&state, event);
+            state = next;
+            event = match effect {
+                Effect::Look => self.look().await?,
+                Effect::TakeLease { over } => self.take_lease(over).await?,
+                Effect::AwaitLease { counter } => self.await_lease(counter).await?,
+                Effect::WriteIntent => self.write_intent().await?,
+                Effect::AskProvider => self.ask_provider().await?,
+                Effect::KeepAnswer => self.keep_answer().await?,
+                Effect::Choose => self.choose().await?,
+                Effect::Settle(settlement) => self.settle(settlement).await?,
+                Effect::Release => {
+                    self.let_go().await;
+                    Step::Settled
+                }
+                Effect::Finish(outcome) => return Ok(outcome),
+            };
+        }
+    }
+
+    fn held(&self) -> Result<&Held, Error> {
+        self.held.as_ref().ok_or(Error::NotFound)
+    }
+
+    async fn look(&mut self) -> Result<Step, Error> {
+        self.held = Held::load(&self.engine, &self.account_id, self.kind).await?;
+        let Some(held) = &self.held else {
+            let gone = View { gone: true, stale: true, can_refresh: false, candidate: false, unresolved: false, ended: None };
+            return Ok(Step::Seen(gone));
+        };
+        let ended = held.grant.ended.then(|| {
+            let word = held.row.account.state_reason.as_deref().unwrap_or_default();
+            word.parse().unwrap_or(Reason::Revoked)
+        });
+        let (mut candidate, mut unresolved) = (false, false);
+        if let Some(parent) = &held.grant.refresh_hash {
+            let mut rx = self.engine.store.reader().await?;
+            candidate = rx.candidate(&self.account_id, self.kind, parent).await?.is_some();
+            // A provider that keeps the token has spent nothing by answering.
+            unresolved = held.stored.entry.refresh.rule != RefreshRule::Keeps
+                && rx.unresolved(&self.account_id, self.kind, parent).await?;
+        }
+        Ok(Step::Seen(View {
+            gone: false,
+            stale: held.grant.epoch == self.asked_epoch,
+            can_refresh: held.grant.refresh_sealed.is_some(),
+            candidate,
+            unresolved,
+            ended,
+        }))
+    }
+
+    async fn take_lease(&mut self, over: Option<i64>) -> Result<Step, Error> {
+        let lock_key = self.held()?.grant.lock_key.clone();
+        let holder = self.holder.clone();
+        // Taken before the write: the time we may send is counted from here.
+        let taken_at = self.engine.clock.monotonic();
+        let deadline = self.engine.now() + TAKEOVER_MS;
+        let key = lock_key.clone();
+        let taken = self
+            .engine
+            .store
+            .write(move |tx| {
+                let (key, holder) = (key.clone(), holder.clone());
+                Box::pin(async move {
+                    match tx.take_lease(&key, &holder, over, deadline).await? {
+                        Some(counter) => Ok::<_, storage::Error>(Ok(counter)),
+                        None => Ok(Err(tx.lease_held(&key).await?)),
+                    }
+                })
+            })
+            .await?;
+        Ok(match taken {
+            Ok(counter) => {
+                let holding = Holding { lock_key, holder: self.holder.clone(), counter };
+                self.lease = Some((holding, taken_at));
+                Step::LeaseTaken
+            }
+            // Freed between the two statements cannot be (one write), but a
+            // counter that stands for nobody only costs one look more.
+            Err(counter) => Step::LeaseHeld { counter: counter.unwrap_or(-1) },
+        })
+    }
+
+    async fn await_lease(&mut self, counter: i64) -> Result<Step, Error> {
+        let lock_key = self.held()?.grant.lock_key.clone();
+        let mut signals = self.engine.store.signals();
+        let overdue = self.engine.clock.monotonic() + TAKEOVER_MS;
+        loop {
+            if self.engine.store.reader().await?.lease_held(&lock_key).await? != Some(counter) {
+                return Ok(Step::LeaseFreed);
+            }
+            // A stored answer says that the call is over, whatever became of the holder.
+            if let Step::Seen(View { candidate: true, .. }) = self.look().await? {
+                return Ok(Step::LeaseFreed);
+            }
+            let now = self.engine.clock.monotonic();
+            if now >= overdue {
+                return Ok(Step::LeaseOverdue);
+            }
+            let nap = self.engine.clock.sleep_until(overdue.min(now + LOOK_AGAIN_MS));
+            tokio::select! {
+                () = nap => {}
+                () = woken(&mut signals, &lock_key) => {}
+            }
+        }
+    }
+
+    async fn write_intent(&mut self) -> Result<Step, Error> {
+        let held = self.held()?;
+        let parent = held.grant.refresh_hash.clone().ok_or(Error::NotFound)?;
+        let (account, kind, epoch) = (self.account_id.clone(), self.kind, held.grant.epoch);
+        let Some((holding, _)) = self.lease.clone() else {
+            return Ok(Step::IntentMoved);
+        };
+        let written = self
+            .engine
+            .store
+            .write(move |tx| {
+                let (account, parent, holding) = (account.clone(), parent.clone(), holding.clone());
+                Box::pin(async move {
+                    if !tx.still_holds(&holding).await? {
+                        return Ok::<_, storage::Error>(None);
+                    }
+                    let same = tx
+                        .execute(
+                            "update provider_grants set state = 'leased', updated_at = $5 where account_id = $1 \
+                             and token_kind = $2 and epoch = $3 and refresh_hash = $4 and state <> 'reconnect'",
+                            vec![
+                                (&account).into(),
+                                kind.word().into(),
+                                epoch.into(),
+                                (&parent).into(),
+                                tx.now().into(),
+                            ],
+                        )
+                        .await?;
+                    if same == 0 {
+                        tx.release_lease(&holding).await?;
+                        return Ok(None);
+                    }
+                    // Whoever left one open is gone, and nobody knows what came of it.
+                    tx.end_intents(&account, kind, None, "unknown", Some("holder gone")).await?;
+                    let id = tx.new_id("int");
+                    tx.execute(
+                        "insert into refresh_intents (id, account_id, token_kind, epoch, parent_hash, holder, started_at) \
+                         values ($1, $2, $3, $4, $5, $6, $7)",
+                        vec![
+                            (&id).into(),
+                            (&account).into(),
+                            kind.word().into(),
+                            epoch.into(),
+                            (&parent).into(),
+                            (&holding.holder).into(),
+                            tx.now().into(),
+                        ],
+                    )
+                    .await?;
+                    Ok(Some(id))
+                })
+            })
+            .await?;
+        Ok(match written {
+            Some(id) => {
+                self.intent = id;
+                Step::IntentWritten
+            }
+            None => {
+                self.lease = None;
+                Step::IntentMoved
+            }
+        })
+    }
+
+    async fn ask_provider(&mut self) -> Result<Step, Error> {
+        let held = self.held()?;
+        // What cannot be opened is found out before anything is sent.
+        let opened = held.refresh().and_then(|token| token.ok_or(crate::keyring::Error::DoesNotOpen));
+        let secret = held.stored.secret(&self.engine).await;
+        let (token, secret) = match (opened, secret) {
+            (Ok(token), Ok(secret)) => (token, secret),
+            (opened, secret) => {
+                let error = opened.err().map(Error::from).or(secret.err()).unwrap_or(Error::NotFound);
+                tracing::error!(%error, account = self.account_id, "a sealed token or secret does not open");
+                return Ok(Step::Refused(Refusal::Other("does_not_open".to_owned())));
+            }
+        };
+        let too_late = self
+            .lease
+            .as_ref()
+            .is_none_or(|(_, taken_at)| self.engine.clock.monotonic() - taken_at > SEND_BY_MS);
+        if too_late {
+            return Ok(Step::TooLate);
+        }
+        let grant = Grant::Refresh { token: &token, kind: self.kind };
+        let answered = wire::ask_token(&self.engine, &held.stored, &secret, grant).await;
+        Ok(match answered {
+            Ok(answer) => {
+                self.answer = Some(answer);
+                Step::Answered
+            }
+            Err(error) => {
+                tracing::info!(%error, account = self.account_id, "a refresh was not answered with a token");
+                match error {
+                    TokenError::InvalidGrant => Step::Refused(Refusal::Grant),
+                    TokenError::InvalidClient(code) => Step::Refused(Refusal::Client(code)),
+                    TokenError::Refused(code) => Step::Refused(Refusal::Other(code)),
+                    TokenError::NotSent => Step::NotDone { retry_after_s: None },
+                    TokenError::Limited { retry_after_s } => Step::NotDone { retry_after_s },
+                    TokenError::Down { retry_after_s } => Step::Unanswered { retry_after_s },
+                    TokenError::Lost(_) => Step::Unanswered { retry_after_s: None },
+                }
+            }
+        })
+    }
+
+    /// Seals and stores the answer, however long the database is away.
+    async fn keep_answer(&mut self) -> Result<Step, Error> {
+        let answer = self.answer.take().ok_or(Error::NotFound)?;
+        let held = self.held()?;
+        let tokens = answer.tokens;
+        let instance = answer.found.instance_url.filter(|url| held.stored.endpoints.instance(url).is_ok());
+        let kept = Kept {
+            access: tokens.access.expose().clone(),
+            refresh: tokens.refresh.as_ref().map(|token| token.expose().clone()),
+            expires_at: tokens.expires_at,
+            scopes: tokens.scopes.unwrap_or_else(|| held.grant.scopes.clone()),
+            api_base: instance.or_else(|| held.row.api_base.clone()),
+        };
+        let text = Secret::new(serde_json::to_string(&kept).map_err(|_| Error::NotFound)?);
+        let sealed = held.key.seal(&self.engine, &held.candidate_place(), text.expose())?;
+        let parent = held.grant.refresh_hash.clone().ok_or(Error::NotFound)?;
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let (account, kind, epoch) = (self.account_id.clone(), self.kind, held.grant.epoch);
+            let (sealed, parent) = (sealed.clone(), parent.clone());
+            let stored = self
+                .engine
+                .store
+                .write(move |tx| {
+                    let (account, sealed, parent) = (account.clone(), sealed.clone(), parent.clone());
+                    Box::pin(async move { tx.keep_candidate(&account, kind, epoch, &parent, &sealed).await })
+                })
+                .await;
+            match stored {
+                Ok(true) => return Ok(Step::Kept),
+                Ok(false) => break,
+                Err(storage::Error::Closed) => return Err(storage::Error::Closed.into()),
+                Err(error) => {
+                    tracing::error!(%error, account = self.account_id, "a provider's answer cannot be stored yet; trying again");
+                    let until = self.engine.clock.monotonic() + i64::try_from(pause.as_millis()).unwrap_or(5_000);
+                    self.engine.clock.sleep_until(until).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+            }
+        }
+        // Unlinked while the provider answered: its tokens must not live on there.
+        let ending = revocations::Ending {
+            access: Some(kept.access.clone()),
+            refresh: kept.refresh.clone(),
+        };
+        revocations::queue(&self.engine, &held.row.account, &held.stored, &[ending]).await?;
+        Ok(Step::KeptForRevocation)
+    }
+
+    /// Makes the newest stored answer current.
+    async fn choose(&mut self) -> Result<Step, Error> {
+        let Some(held) = Held::load(&self.engine, &self.account_id, self.kind).await? else {
+            return Ok(Step::NotChosen);
+        };
+        let Some(parent) = held.grant.refresh_hash.clone() else {
+            return Ok(Step::NotChosen);
+        };
+        let candidate = self
+            .engine
+            .store
+            .reader()
+            .await?
+            .candidate(&self.account_id, self.kind, &parent)
+            .await?;
+        let Some(candidate) = candidate else {
+            return Ok(Step::NotChosen);
+        };
+        let text = held.key.open(&held.candidate_place(), &candidate.sealed)?;
+        let mut kept: Kept = serde_json::from_str(text.expose()).map_err(|_| crate::keyring::Error::DoesNotOpen)?;
+        if kept.refresh.is_none() {
+            kept.refresh = held.refresh()?.map(|token| token.expose().clone());
+        }
+        let new = seal_grant(&self.engine, &held.key, &self.account_id, self.kind, &held.stored, &kept)?;
+        let api_base = kept.api_base.clone();
+        let (kind, epoch) = (self.kind, held.grant.epoch);
+        let account = held.row.account.clone();
+        let lock_key = held.grant.lock_key.clone();
+        let own = self.lease.as_ref().map(|(holding, _)| holding.clone());
+        let candidate = candidate.id;
+        let chosen = self
+            .engine
+            .store
+            .write(move |tx| {
+                let (account, parent, new) = (account.clone(), parent.clone(), new.clone());
+                let (api_base, candidate) = (api_base.clone(), candidate.clone());
+                let (lock_key, own) = (lock_key.clone(), own.clone());
+                Box::pin(async move {
+                    if !tx.swap_grant(&account.id, kind, (epoch, &parent), &new).await? {
+                        return Ok::<_, storage::Error>(false);
+                    }
+                    tx.settle_candidate(&account.id, kind, &candidate).await?;
+                    if let Some(own) = own {
+                        tx.release_lease(&own).await?;
+                    } else {
+                        tx.release_dead_lease(&account.id, kind, &lock_key).await?;
+                    }
+                    tx.end_intents(&account.id, kind, None, "stored", None).await?;
+                    tx.execute(
+                        "update accounts set scopes = case when $2 = 'user' then $3 else scopes end, api_base = $4, \
+                         updated_at = $5 where id = $1",
+                        vec![
+                            (&account.id).into(),
+                            kind.word().into(),
+                            storage::Json(&new.scopes).into(),
+                            api_base.into(),
+                            tx.now().into(),
+                        ],
+                    )
+                    .await?;
+                    let (ill, well) = (ConnectionState::InvalidClient, ConnectionState::Active);
+                    tx.mark_connection(&account.connection, ill, well, "").await?;
+                    tx.record(
+                        Event::new(Kind::GrantRefreshed)
+                            .person(&account.person_id)
+                            .account(&account.id)
+                            .data("token_kind", kind.word())
+                            .data("epoch", epoch + 1),
+                    );
+                    tx.signal(Some(&account.person_id), "account", &account.id);
+                    Ok(true)
+                })
+            })
+            .await?;
+        Ok(if chosen {
+            self.lease = None;
+            Step::Chosen
+        } else {
+            Step::NotChosen
+        })
+    }
+
+    async fn settle(&mut self, settlement: Settlement) -> Result<Step, Error> {
+        let held = self.held()?;
+        let (kind, epoch) = (self.kind, held.grant.epoch);
+        let account = held.row.account.clone();
+        let (intent, lease) = (self.intent.clone(), self.lease.take());
+        let holding = lease.map(|(holding, _)| holding);
+        self.engine
+            .store
+            .write(move |tx| {
+                let (account, intent) = (account.clone(), intent.clone());
+                let (settlement, holding) = (settlement.clone(), holding.clone());
+                Box::pin(async move {
+                    let (outcome, state, detail) = match &settlement {
+                        Settlement::NotDone => ("not_sent", "fresh", "not_done"),
+                        Settlement::Unknown => ("unknown", "unknown", "unanswered"),
+                        Settlement::Refused(code) | Settlement::ClientRefused(code) => ("refused", "fresh", code.as_str()),
+                        Settlement::Ended(reason) => ("refused", "reconnect", reason.word()),
+                    };
+                    if !intent.is_empty() {
+                        tx.end_intents(&account.id, kind, Some(&intent), outcome, Some(detail)).await?;
+                    }
+                    let moved = !tx.mark_grant(&account.id, kind, epoch, state).await?;
+                    if let Some(holding) = &holding {
+                        tx.release_lease(holding).await?;
+                    }
+                    if let Settlement::ClientRefused(code) = &settlement {
+                        let (well, ill) = (ConnectionState::Active, ConnectionState::InvalidClient);
+                        tx.mark_connection(&account.connection, well, ill, code).await?;
+                    }
+                    if moved {
+                        // Linked again meanwhile: this answer is about the grant before.
+                        return Ok::<_, storage::Error>(());
+                    }
+                    tx.record(
+                        Event::new(Kind::RefreshFailed)
+                            .person(&account.person_id)
+                            .account(&account.id)
+                            .data("token_kind", kind.word())
+                            .data("outcome", outcome)
+                            .data("detail", detail),
+                    );
+                    if let (Settlement::Ended(reason), TokenKind::User) = (&settlement, kind) {
+                        tx.mark_reconnect(&account.id, &account.person_id, *reason).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(Step::Settled)
+    }
+
+    /// Lets go of the lease. If the database is away, time does it.
+    async fn let_go(&mut self) {
+        let Some((holding, _)) = self.lease.take() else {
+            return;
+        };
+        let released = self
+            .engine
+            .store
+            .write(move |tx| {
+                let holding = holding.clone();
+                Box::pin(async move { tx.release_lease(&holding).await })
+            })
+            .await;
+        if let Err(error) = released {
+            tracing::warn!(%error, account = self.account_id, "a lease could not be released; it runs out by itself");
+        }
+    }
+}
+
+/// Resolves when a lease's row may have changed.
+async fn woken(signals: &mut tokio::sync::broadcast::Receiver<storage::Signal>, lock_key: &str) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        match signals.recv().await {
+            Ok(signal) if signal.topic == "lease" && signal.id == lock_key => return,
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => return,
+            // The store lives as long as the engine; without it only time wakes.
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+impl storage::Tx {
+    /// Stores an answer. `false` when the account was unlinked meanwhile.
+    async fn keep_candidate(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        epoch: i64,
+        parent: &[u8],
+        sealed: &[u8],
+    ) -> Result<bool, storage::Error> {
+        let living = self
+            .execute(
+                "update accounts set updated_at = updated_at where id = $1 and state <> 'unlinked'",
+                vec![account.into()],
+            )
+            .await?;
+        if living == 0 {
+            return Ok(false);
+        }
+        let (id, now) = (self.new_id("cnd"), self.now());
+        self.execute(
+            "insert into refresh_candidates (id, account_id, token_kind, epoch, parent_hash, sealed, created_at) \
+             values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, token_kind, epoch, parent_hash) \
+             do update set sealed = excluded.sealed, created_at = excluded.created_at, chosen_at = null",
+            vec![
+                id.into(),
+                account.into(),
+                kind.word().into(),
+                epoch.into(),
+                parent.into(),
+                sealed.into(),
+                now.into(),
+            ],
+        )
+        .await?;
+        Ok(true)
+    }
+
+    /// Marks a stored answer as chosen and drops those chosen before.
+    async fn settle_candidate(&mut self, account: &str, kind: TokenKind, id: &str) -> Result<(), storage::Error> {
+        self.execute(
+            "delete from refresh_candidates where account_id = $1 and token_kind = $2 and chosen_at is not null and id <> $3",
+            vec![account.into(), kind.word().into(), id.into()],
+        )
+        .await?;
+        self.execute(
+            "update refresh_candidates set chosen_at = $2 where id = $1",
+            vec![id.into(), self.now().into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lets go of the lease of a holder whose answer we found stored.
+    async fn release_dead_lease(&mut self, account: &str, kind: TokenKind, lock_key: &str) -> Result<(), storage::Error> {
+        let freed = self
+            .execute(
+                "update refresh_leases set released = true where lock_key = $1 and not released and holder in \
+                 (select holder from refresh_intents where account_id = $2 and token_kind = $3 and outcome is null)",
+                vec![lock_key.into(), account.into(), kind.word().into()],
+            )
+            .await?;
+        if freed > 0 {
+            self.signal(None, "lease", lock_key);
+        }
+        Ok(())
+    }
+}

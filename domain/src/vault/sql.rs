@@ -1,0 +1,363 @@
+//! Rows of accounts, grants, leases, intents and candidates.
+
+use super::accounts::Account;
+use super::{Reason, TokenKind};
+use crate::audit::{Event, Kind};
+use crate::storage::{Error, Row, Tx, Value};
+
+/// An account with what lies sealed beside it.
+#[derive(Clone)]
+pub(super) struct AccountRow {
+    pub account: Account,
+    pub api_base: Option<String>,
+    pub data_key: Option<Vec<u8>>,
+}
+
+impl AccountRow {
+    /// Reads a row of `accounts a join connections c` (see [`ACCOUNT`]).
+    pub fn read(row: &Row) -> Result<Self, Error> {
+        Ok(Self {
+            account: Account {
+                id: row.get("id")?,
+                person_id: row.get("person_id")?,
+                connection: row.get("connection_id")?,
+                provider: row.get("provider")?,
+                tenant: row.get("tenant")?,
+                subject: row.get("subject")?,
+                label: row.get("label")?,
+                scopes: row.json("accounts", "scopes")?,
+                state: row.word("accounts", "state")?,
+                state_reason: row.get("state_reason")?,
+                is_default: row.get("is_default")?,
+                created_at: row.get("created_at")?,
+                last_used_at: row.get("last_used_at")?,
+            },
+            api_base: row.get("api_base")?,
+            data_key: row.get("data_key")?,
+        })
+    }
+}
+
+macro_rules! account_where {
+    ($rest:literal) => {
+        concat!(
+            "select a.id, a.person_id, a.connection_id, c.provider, a.tenant, a.subject, a.label, a.scopes, a.state, \
+             a.state_reason, a.is_default, a.created_at, a.last_used_at, a.api_base, a.data_key \
+             from accounts a join connections c on c.id = a.connection_id where ",
+            $rest
+        )
+    };
+}
+pub(super) use account_where;
+
+/// A provider grant as it lies there.
+#[derive(Clone)]
+pub(super) struct GrantRow {
+    pub lock_key: String,
+    pub epoch: i64,
+    pub ended: bool,
+    pub scopes: Vec<String>,
+    pub access_sealed: Option<Vec<u8>>,
+    pub access_expires_at: Option<i64>,
+    pub refresh_sealed: Option<Vec<u8>>,
+    pub refresh_hash: Option<Vec<u8>>,
+    pub obtained_at: i64,
+}
+
+/// A stored answer that was not chosen yet.
+pub(super) struct CandidateRow {
+    pub id: String,
+    pub sealed: Vec<u8>,
+}
+
+/// A grant's new contents.
+#[derive(Clone)]
+pub(super) struct NewGrant {
+    pub scopes: Vec<String>,
+    pub access_sealed: Vec<u8>,
+    pub access_expires_at: Option<i64>,
+    pub refresh_sealed: Option<Vec<u8>>,
+    pub refresh_hash: Option<Vec<u8>>,
+}
+
+/// A holding of a lease: whose, and the how-manieth.
+#[derive(Clone)]
+pub(super) struct Holding {
+    pub lock_key: String,
+    pub holder: String,
+    pub counter: i64,
+}
+
+impl Tx {
+    pub(super) async fn account_row(&mut self, id: &str) -> Result<Option<AccountRow>, Error> {
+        self.optional(account_where!("a.id = $1"), vec![id.into()])
+            .await?
+            .map(|row| AccountRow::read(&row))
+            .transpose()
+    }
+
+    pub(super) async fn grant_row(&mut self, account: &str, kind: TokenKind) -> Result<Option<GrantRow>, Error> {
+        let row = self
+            .optional(
+                "select account_id as id, lock_key, epoch, state, scopes, access_sealed, access_expires_at, \
+                 refresh_sealed, refresh_hash, obtained_at from provider_grants where account_id = $1 and token_kind = $2",
+                vec![account.into(), kind.word().into()],
+            )
+            .await?;
+        row.map(|row| {
+            Ok(GrantRow {
+                lock_key: row.get("lock_key")?,
+                epoch: row.get("epoch")?,
+                ended: match row.get::<String>("state")?.as_str() {
+                    "fresh" | "leased" | "unknown" => false,
+                    "reconnect" => true,
+                    _ => return Err(row.bad("provider_grants", "state")),
+                },
+                scopes: row.json("provider_grants", "scopes")?,
+                access_sealed: row.get("access_sealed")?,
+                access_expires_at: row.get("access_expires_at")?,
+                refresh_sealed: row.get("refresh_sealed")?,
+                refresh_hash: row.get("refresh_hash")?,
+                obtained_at: row.get("obtained_at")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// The newest stored answer that descends from the current refresh token.
+    pub(super) async fn candidate(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        parent: &[u8],
+    ) -> Result<Option<CandidateRow>, Error> {
+        self.optional(
+            "select id, sealed from refresh_candidates where account_id = $1 and token_kind = $2 and parent_hash = $3 \
+             and chosen_at is null order by created_at desc, id desc limit 1",
+            vec![account.into(), kind.word().into(), parent.into()],
+        )
+        .await?
+        .map(|row| {
+            Ok(CandidateRow {
+                id: row.get("id")?,
+                sealed: row.get("sealed")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Whether a call with this refresh token may have been carried out unanswered.
+    pub(super) async fn unresolved(&mut self, account: &str, kind: TokenKind, parent: &[u8]) -> Result<bool, Error> {
+        Ok(self
+            .optional(
+                "select id from refresh_intents where account_id = $1 and token_kind = $2 and parent_hash = $3 \
+                 and (outcome is null or outcome = 'unknown') limit 1",
+                vec![account.into(), kind.word().into(), parent.into()],
+            )
+            .await?
+            .is_some())
+    }
+
+    // Leases.
+
+    /// Takes a lease that is free, or that stands at the holding `over`.
+    pub(super) async fn take_lease(
+        &mut self,
+        lock_key: &str,
+        holder: &str,
+        over: Option<i64>,
+        deadline: i64,
+    ) -> Result<Option<i64>, Error> {
+        self.swap(
+            "insert into refresh_leases (lock_key, holder, counter, deadline, released) values ($1, $2, 1, $3, false) \
+             on conflict (lock_key) do update set holder = excluded.holder, counter = refresh_leases.counter + 1, \
+             deadline = excluded.deadline, released = false \
+             where refresh_leases.released or refresh_leases.counter = $4 returning counter",
+            vec![
+                lock_key.into(),
+                holder.into(),
+                deadline.into(),
+                over.unwrap_or(-1).into(),
+            ],
+        )
+        .await?
+        .map(|row| row.get("counter"))
+        .transpose()
+    }
+
+    /// The holding of a lease now; `None` when it is free.
+    pub(super) async fn lease_held(&mut self, lock_key: &str) -> Result<Option<i64>, Error> {
+        self.optional(
+            "select counter from refresh_leases where lock_key = $1 and not released",
+            vec![lock_key.into()],
+        )
+        .await?
+        .map(|row| row.get("counter"))
+        .transpose()
+    }
+
+    /// Lets go of a holding, if it is still ours, and wakes who waits.
+    pub(super) async fn release_lease(&mut self, holding: &Holding) -> Result<(), Error> {
+        let done = self
+            .execute(
+                "update refresh_leases set released = true where lock_key = $1 and holder = $2 and counter = $3",
+                vec![
+                    (&holding.lock_key).into(),
+                    (&holding.holder).into(),
+                    holding.counter.into(),
+                ],
+            )
+            .await?;
+        if done > 0 {
+            self.signal(None, "lease", &holding.lock_key);
+        }
+        Ok(())
+    }
+
+    /// Whether a holding is still ours (locks its row on PostgreSQL).
+    pub(super) async fn still_holds(&mut self, holding: &Holding) -> Result<bool, Error> {
+        let same = self
+            .execute(
+                "update refresh_leases set released = false where lock_key = $1 and holder = $2 and counter = $3 and not released",
+                vec![
+                    (&holding.lock_key).into(),
+                    (&holding.holder).into(),
+                    holding.counter.into(),
+                ],
+            )
+            .await?;
+        Ok(same > 0)
+    }
+
+    // Grants.
+
+    /// Makes a stored answer current, if the grant has not moved since.
+    pub(super) async fn swap_grant(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        from: (i64, &[u8]),
+        new: &NewGrant,
+    ) -> Result<bool, Error> {
+        let now = self.now();
+        Ok(self
+            .swap(
+                "update provider_grants set epoch = epoch + 1, state = 'fresh', scopes = $5, access_sealed = $6, \
+                 access_expires_at = $7, refresh_sealed = $8, refresh_hash = $9, obtained_at = $10, updated_at = $10 \
+                 where account_id = $1 and token_kind = $2 and epoch = $3 and refresh_hash = $4 returning epoch",
+                vec![
+                    account.into(),
+                    kind.word().into(),
+                    from.0.into(),
+                    from.1.into(),
+                    crate::storage::Json(&new.scopes).into(),
+                    (&new.access_sealed).into(),
+                    new.access_expires_at.into(),
+                    (&new.refresh_sealed).into(),
+                    (&new.refresh_hash).into(),
+                    now.into(),
+                ],
+            )
+            .await?
+            .is_some())
+    }
+
+    /// Marks the grant's state while nothing else about it moved.
+    pub(super) async fn mark_grant(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        epoch: i64,
+        state: &str,
+    ) -> Result<bool, Error> {
+        Ok(self
+            .execute(
+                "update provider_grants set state = $4, updated_at = $5 \
+                 where account_id = $1 and token_kind = $2 and epoch = $3 and state <> 'reconnect'",
+                vec![
+                    account.into(),
+                    kind.word().into(),
+                    epoch.into(),
+                    state.into(),
+                    self.now().into(),
+                ],
+            )
+            .await?
+            > 0)
+    }
+
+    /// Ends intents that nobody ended: one, or all of a grant's open ones.
+    pub(super) async fn end_intents(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        only: Option<&str>,
+        outcome: &str,
+        detail: Option<&str>,
+    ) -> Result<(), Error> {
+        self.execute(
+            "update refresh_intents set outcome = $4, detail = $5, finished_at = $6 \
+             where account_id = $1 and token_kind = $2 and outcome is null and ($3 = '' or id = $3)",
+            vec![
+                account.into(),
+                kind.word().into(),
+                only.unwrap_or_default().into(),
+                outcome.into(),
+                Value::from(detail),
+                self.now().into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The account needs its person: says so once.
+    pub(super) async fn mark_reconnect(&mut self, account: &str, person: &str, reason: Reason) -> Result<(), Error> {
+        let changed = self
+            .execute(
+                "update accounts set state = 'reconnect', state_reason = $2, updated_at = $3 where id = $1 and state = 'linked'",
+                vec![account.into(), reason.word().into(), self.now().into()],
+            )
+            .await?;
+        if changed > 0 {
+            self.record(
+                Event::new(Kind::AccountReconnect)
+                    .person(person)
+                    .account(account)
+                    .data("reason", reason.word()),
+            );
+            self.signal(Some(person), "account", account);
+        }
+        Ok(())
+    }
+
+    /// Notes the use of an account, to the minute.
+    pub(super) async fn note_use(&mut self, account: &AccountUse) -> Result<(), Error> {
+        let now = self.now();
+        if account.last_used_at.is_none_or(|last| last < now - 60_000) {
+            self.execute(
+                "update accounts set last_used_at = $2 where id = $1",
+                vec![(&account.id).into(), now.into()],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Which account was used, and when before.
+#[derive(Clone)]
+pub(super) struct AccountUse {
+    pub id: String,
+    pub last_used_at: Option<i64>,
+}
+
+impl From<&Account> for AccountUse {
+    fn from(account: &Account) -> Self {
+        Self {
+            id: account.id.clone(),
+            last_used_at: account.last_used_at,
+        }
+    }
+}
+
