@@ -17,7 +17,10 @@ use crate::clock::ManualClock;
 use crate::identity::{self, NewPerson, Person, Role};
 use crate::ids::SeededRng;
 use crate::keyring::StaticKey;
-use crate::oauth::{Client, NewClient, Source, access, clients};
+use crate::oauth::{
+    self, Client, NewClient, Params, Source, TokenAnswer, TokenRequest, access, authorize, clients,
+    token,
+};
 use crate::outbound::HttpOutbound;
 use crate::secret::Secret;
 use crate::storage::Location;
@@ -29,6 +32,10 @@ pub const START: i64 = 1_798_761_600_000;
 pub const PASSWORD: &str = "correct horse battery";
 /// The issuer of the tests.
 pub const ISSUER: &str = "https://attorn.test/";
+/// A PKCE verifier.
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// Its S256 challenge (RFC 7636, appendix B).
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// An engine for one test, with what it needs around it.
 pub struct Bench {
@@ -124,30 +131,25 @@ impl Bench {
     }
 
     /// Stops the engine and starts another on the same data, as a restart does.
-    pub async fn restart(&mut self) {
-        self.engine.store.close().await;
-        let issuer = self.engine.settings.issuer.clone();
-        self.seed += 1;
-        // The file's lock goes with the last clone of the old engine; put a
-        // placeholder nowhere: a second engine can only start once it is free.
-        let seed = self.seed;
-        let old = std::mem::replace(
-            &mut self.engine,
-            Self::placeholder(&self.clock, &issuer).await,
-        );
-        drop(old);
-        self.engine = engine(&self.location, &self.clock, &issuer, seed).await;
-    }
-
-    async fn placeholder(clock: &ManualClock, issuer: &str) -> Engine {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        engine(
-            &Location::Sqlite(folder.path().join("none.db")),
+    /// Nobody may hold a clone of the old engine: a SQLite file has one owner.
+    pub async fn restart(self) -> Self {
+        let Self {
+            engine: old,
             clock,
-            issuer,
-            0,
-        )
-        .await
+            location,
+            seed,
+            _folder,
+        } = self;
+        let issuer = old.settings.issuer.clone();
+        old.store.close().await;
+        drop(old);
+        Self {
+            engine: engine(&location, &clock, &issuer, seed + 1).await,
+            clock,
+            location,
+            seed: seed + 1,
+            _folder,
+        }
     }
 
     /// A person with [`PASSWORD`].
@@ -186,6 +188,47 @@ impl Bench {
             .await
             .expect("a client can be registered");
         (client, secret.unwrap_or_else(|| Secret::new(String::new())))
+    }
+
+    /// What a client has after the person allowed `scope`: the whole code flow.
+    /// The client redirects to its first address.
+    pub async fn tokens(&self, client: &Client, person: &Person, scope: &str) -> TokenAnswer {
+        let code = self.code(client, person, scope).await;
+        let request = TokenRequest::Code {
+            code,
+            redirect_uri: None,
+            verifier: VERIFIER.into(),
+        };
+        token::grant(&self.engine, request, client)
+            .await
+            .expect("a fresh code is redeemed")
+    }
+
+    /// A code for this scope, allowed by this person, for [`VERIFIER`].
+    pub async fn code(&self, client: &Client, person: &Person, scope: &str) -> Secret<String> {
+        let params = Params::new([
+            ("response_type", "code"),
+            ("client_id", &client.id),
+            (
+                "redirect_uri",
+                client.redirect_uris.first().map_or("", String::as_str),
+            ),
+            ("scope", scope),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ])
+        .expect("no parameter twice");
+        let Ok(request) = authorize::check(&self.engine, &params).await else {
+            panic!("the request is in order");
+        };
+        let to = oauth::allow(&self.engine, &person.id, self.now(), &request, Vec::new())
+            .await
+            .expect("the person may allow it");
+        let code = to
+            .query_pairs()
+            .find(|(name, _)| name == "code")
+            .map(|(_, code)| code.into_owned());
+        Secret::new(code.expect("the answer has a code"))
     }
 
     /// An access token of no family, as the token endpoint would issue it.

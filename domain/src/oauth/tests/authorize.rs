@@ -1,0 +1,173 @@
+use super::*;
+use crate::oauth::authorize::{check, query_after_sign_in};
+use crate::oauth::{
+    AuthorizeError, AuthorizeRequest, ClientState, NewClient, Source, allow, clients,
+    consent_needed, consents, deny,
+};
+use crate::testing::CHALLENGE;
+
+const CALLBACK: &str = "https://agent.test/callback";
+
+fn params(client: &Client, changes: &[(&str, &str)]) -> Params {
+    let mut all: BTreeMap<&str, &str> = BTreeMap::from([
+        ("response_type", "code"),
+        ("client_id", client.id.as_str()),
+        ("redirect_uri", CALLBACK),
+        ("scope", "openid offline_access"),
+        ("state", "a state & more"),
+        ("nonce", "n1"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ]);
+    all.extend(changes.iter().copied());
+    Params::new(all).unwrap()
+}
+
+async fn good(bench: &Bench, client: &Client, changes: &[(&str, &str)]) -> AuthorizeRequest {
+    match check(bench, &params(client, changes)).await {
+        Ok(request) => request,
+        Err(error) => panic!("{changes:?}: {error:?}"),
+    }
+}
+
+fn value(url: &url::Url, name: &str) -> Option<String> {
+    let mut found = url.query_pairs().filter(|(key, _)| key == name);
+    found.next().map(|(_, value)| value.into_owned())
+}
+
+#[tokio::test]
+async fn a_foreign_client_or_redirect_is_never_redirected() {
+    let bench = Bench::new().await;
+    let (client, _) = bench.client("Agent").await;
+    for changes in [
+        ("client_id", "nobody"),
+        ("client_id", ""),
+        ("redirect_uri", "https://evil.test/"),
+        ("redirect_uri", "https://agent.test/callback/../x"),
+        ("redirect_uri", "https://agent.test/callback?x"),
+        ("redirect_uri", "https://AGENT.test/callback"),
+    ] {
+        let answer = check(&bench, &params(&client, &[changes])).await;
+        assert!(matches!(answer, Err(AuthorizeError::ShowPage(_))), "{changes:?}");
+    }
+    clients::freeze(&bench, None, &client.id, ClientState::Frozen).await.unwrap();
+    let frozen = check(&bench, &params(&client, &[])).await;
+    assert!(matches!(frozen, Err(AuthorizeError::ShowPage(_))));
+}
+
+#[tokio::test]
+async fn every_other_fault_goes_back_to_the_client_with_state_and_issuer() {
+    let bench = Bench::new().await;
+    let (client, _) = bench.client("Agent").await;
+    for (name, text, code) in [
+        ("response_type", "token", "unsupported_response_type"),
+        ("response_type", "", "invalid_request"),
+        ("response_mode", "fragment", "invalid_request"),
+        ("request", "x.y.z", "request_not_supported"),
+        ("request_uri", "urn:x", "request_uri_not_supported"),
+        ("code_challenge", "", "invalid_request"),
+        ("code_challenge", "short", "invalid_request"),
+        ("code_challenge_method", "plain", "invalid_request"),
+        ("scope", "openid admin", "invalid_scope"),
+        ("scope", "openid \u{202e}", "invalid_scope"),
+        ("audience", "https://elsewhere.test/", "invalid_target"),
+        ("prompt", "none login", "invalid_request"),
+        ("prompt", "dance", "invalid_request"),
+        ("max_age", "-1", "invalid_request"),
+        ("authorization_details", "{}", "invalid_authorization_details"),
+        ("authorization_details", r#"[{"type":"other"}]"#, "invalid_authorization_details"),
+    ] {
+        let answer = check(&bench, &params(&client, &[(name, text)])).await;
+        let Err(AuthorizeError::Redirect { to, error }) = answer else {
+            panic!("{name}={text} should go back");
+        };
+        assert_eq!(error.code.word(), code, "{name}={text}");
+        assert!(to.as_str().starts_with("https://agent.test/callback?error="));
+        assert_eq!(value(&to, "error").as_deref(), Some(code));
+        assert_eq!(value(&to, "state").as_deref(), Some("a state & more"));
+        assert_eq!(value(&to, "iss"), Some(bench.settings.issuer.clone()));
+        assert_eq!(value(&to, "code"), None);
+    }
+}
+
+#[tokio::test]
+async fn consent_is_asked_once_remembered_and_revocable() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let (client, _) = bench.client("Agent").await;
+    let request = good(&bench, &client, &[]).await;
+    assert!(consent_needed(&bench, &ada.id, &request).await.unwrap());
+    let to = allow(&bench, &ada.id, bench.now(), &request, vec![]).await.unwrap();
+    assert!(value(&to, "code").is_some_and(|code| code.starts_with("att_ac_")));
+    assert_eq!(value(&to, "state").as_deref(), Some("a state & more"));
+    assert_eq!(value(&to, "iss"), Some(bench.settings.issuer.clone()));
+    assert!(!consent_needed(&bench, &ada.id, &request).await.unwrap());
+    let wider = good(&bench, &client, &[("scope", "openid email")]).await;
+    assert!(consent_needed(&bench, &ada.id, &wider).await.unwrap());
+    let again = good(&bench, &client, &[("prompt", "consent")]).await;
+    assert!(consent_needed(&bench, &ada.id, &again).await.unwrap());
+    assert!(consents::revoke(&bench, &ada.id, &client.id).await.unwrap());
+    assert!(!consents::revoke(&bench, &ada.id, &client.id).await.unwrap());
+    assert!(consent_needed(&bench, &ada.id, &request).await.unwrap());
+}
+
+#[tokio::test]
+async fn revoking_a_consent_ends_its_tokens() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let (client, secret) = bench.client("Agent").await;
+    let tokens = bench.tokens(&client, &ada, "openid offline_access").await;
+    consents::revoke(&bench, &ada.id, &client.id).await.unwrap();
+    let pairs = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token(&tokens)),
+    ];
+    assert_eq!(refused(ask(&bench, &client, &secret, &pairs).await), Code::InvalidGrant);
+}
+
+#[tokio::test]
+async fn a_refusal_says_so_to_the_client() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let (client, _) = bench.client("Agent").await;
+    let request = good(&bench, &client, &[]).await;
+    let to = deny(&bench, &ada.id, &request).await.unwrap();
+    assert_eq!(value(&to, "error").as_deref(), Some("access_denied"));
+    assert_eq!(value(&to, "code"), None);
+    assert!(consent_needed(&bench, &ada.id, &request).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_old_sign_in_is_asked_for_again() {
+    let bench = Bench::new().await;
+    let (client, _) = bench.client("Agent").await;
+    let now = bench.now();
+    let plain = good(&bench, &client, &[]).await;
+    assert!(plain.needs_sign_in(None, now));
+    assert!(!plain.needs_sign_in(Some(now - 3_600_000), now));
+    let recent = good(&bench, &client, &[("max_age", "60")]).await;
+    assert!(!recent.needs_sign_in(Some(now - 60_000), now));
+    assert!(recent.needs_sign_in(Some(now - 60_001), now));
+    let always = params(&client, &[("prompt", "login consent")]);
+    assert!(check(&bench, &always).await.unwrap().needs_sign_in(Some(now), now));
+    let after = Params::form(query_after_sign_in(&always).as_bytes()).unwrap();
+    assert_eq!(after.get("prompt"), Some("consent"));
+    assert_eq!(after.get("state"), Some("a state & more"));
+}
+
+#[tokio::test]
+async fn the_audience_is_the_clients_first_unless_another_is_asked_for() {
+    let bench = Bench::new().await;
+    let mut new = NewClient::confidential("Agent", Source::Command);
+    new.redirect_uris = vec![CALLBACK.to_owned()];
+    new.audiences = vec!["https://api.test/".to_owned()];
+    let (client, _) = bench.register(new).await;
+    assert_eq!(good(&bench, &client, &[]).await.audience, "https://api.test/");
+    let proxy = bench.settings.proxy_audience();
+    for name in ["audience", "resource"] {
+        assert_eq!(good(&bench, &client, &[(name, &proxy)]).await.audience, proxy);
+    }
+    let both = [("audience", "https://api.test/"), ("resource", &proxy)];
+    let answer = check(&bench, &params(&client, &both)).await;
+    assert!(matches!(answer, Err(AuthorizeError::Redirect { error, .. }) if error.code == Code::InvalidTarget));
+}

@@ -1,0 +1,166 @@
+use serde_json::Value;
+
+use super::*;
+use crate::approval::{Channel, Decide, Decision, decide};
+use crate::identity::{self, Person, State};
+use crate::oauth::{access, backchannel};
+
+const DETAILS: &str = r#"[{"type":"deployment","service":"shop","version":"2.1"}]"#;
+
+struct Scene {
+    bench: Bench,
+    ada: Person,
+    client: Client,
+    secret: Secret<String>,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let bench = Bench::new().await;
+        let ada = bench.person("ada@example.com").await;
+        let (client, secret) = bench.client("Agent").await;
+        // They have to do with each other.
+        bench.tokens(&client, &ada, "openid offline_access").await;
+        Self { bench, ada, client, secret }
+    }
+
+    async fn request(&self, changes: &[(&str, &str)]) -> Result<(String, String), OauthError> {
+        let mut all: BTreeMap<&str, &str> = BTreeMap::from([
+            ("client_id", self.client.id.as_str()),
+            ("client_secret", self.secret.expose().as_str()),
+            ("scope", "openid offline_access"),
+            ("login_hint", "ada@example.com"),
+            ("binding_message", "Ship 2.1"),
+            ("authorization_details", DETAILS),
+        ]);
+        all.extend(changes.iter().copied());
+        let body = backchannel::answer(&self.bench, None, &Params::new(all)?).await?;
+        let body: Value = serde_json::from_str(body.expose()).unwrap();
+        assert_eq!(body["interval"], 5);
+        let auth_req_id = body["auth_req_id"].as_str().unwrap().to_owned();
+        let row = self
+            .bench
+            .store
+            .reader()
+            .await
+            .unwrap()
+            .optional("select id from approvals order by created_at desc, id desc limit 1", vec![])
+            .await
+            .unwrap()
+            .unwrap();
+        Ok((auth_req_id, row.get("id").unwrap()))
+    }
+
+    async fn decide(&self, approval_id: &str, decision: Decision) {
+        let decision = Decide {
+            approval_id: approval_id.to_owned(),
+            person_id: self.ada.id.clone(),
+            decision,
+            channel: Channel::Browser,
+            address: None,
+            user_agent: None,
+        };
+        decide(&self.bench, decision).await.unwrap();
+    }
+
+    async fn poll(&self, auth_req_id: &str) -> Result<TokenAnswer, OauthError> {
+        let pairs = [
+            ("grant_type", "urn:openid:params:grant-type:ciba"),
+            ("auth_req_id", auth_req_id),
+        ];
+        ask(&self.bench, &self.client, &self.secret, &pairs).await
+    }
+}
+
+#[tokio::test]
+async fn an_approved_request_gives_its_tokens_once() {
+    let scene = Scene::new().await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::AuthorizationPending);
+    let Err(hasty) = scene.poll(&auth_req_id).await else {
+        panic!("too soon");
+    };
+    assert_eq!(hasty.code, Code::SlowDown);
+    assert!(hasty.retry_after_s.is_some());
+    scene.decide(&approval, Decision::Approve).await;
+    let answer = scene.poll(&auth_req_id).await.unwrap();
+    assert!(answer.id_token.is_some() && answer.refresh_token.is_some());
+    assert_eq!(answer.authorization_details.as_ref().unwrap()[0]["service"], "shop");
+    let issuer = &scene.bench.settings.issuer;
+    let presented = access::verify(&scene.bench, answer.access_token.expose(), issuer).await.unwrap();
+    assert_eq!(presented.person_id.as_deref(), Some(scene.ada.id.as_str()));
+    // Nothing for Attorn to execute: no call hangs on this token.
+    assert_eq!(presented.approval_id, None);
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidGrant);
+}
+
+#[tokio::test]
+async fn a_denied_request_says_so() {
+    let scene = Scene::new().await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    scene.decide(&approval, Decision::Deny).await;
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::AccessDenied);
+}
+
+#[tokio::test]
+async fn another_client_cannot_redeem_an_approval() {
+    let scene = Scene::new().await;
+    let (other, others) = scene.bench.client("Other").await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    scene.decide(&approval, Decision::Approve).await;
+    let pairs = [
+        ("grant_type", "urn:openid:params:grant-type:ciba"),
+        ("auth_req_id", auth_req_id.as_str()),
+    ];
+    let stolen = ask(&scene.bench, &other, &others, &pairs).await;
+    assert_eq!(refused(stolen), Code::InvalidGrant);
+    scene.poll(&auth_req_id).await.unwrap();
+}
+
+#[tokio::test]
+async fn somebody_locked_after_approving_gives_nothing() {
+    let scene = Scene::new().await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    scene.decide(&approval, Decision::Approve).await;
+    identity::set_state(&scene.bench, None, &scene.ada.id, State::Locked).await.unwrap();
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidGrant);
+}
+
+#[tokio::test]
+async fn two_hints_no_hint_and_foreign_parameters_do_not_choose_the_person() {
+    let scene = Scene::new().await;
+    let bob = scene.bench.person("bob@example.com").await;
+    for (name, value, code) in [
+        ("id_token_hint", "x", Code::InvalidRequest),
+        ("login_hint", "", Code::InvalidRequest),
+        ("login_hint", "bob@example.com", Code::UnknownUserId),
+        ("login_hint", "nobody@example.com", Code::UnknownUserId),
+        ("scope", "email", Code::InvalidScope),
+        ("requested_expiry", "soon", Code::InvalidRequest),
+        ("authorization_details", "[{}]", Code::InvalidAuthorizationDetails),
+        ("request", "x.y.z", Code::RequestNotSupported),
+    ] {
+        let answer = scene.request(&[(name, value)]).await;
+        assert_eq!(answer.unwrap_err().code, code, "{name}={value}");
+    }
+    let injected = [("sub", bob.id.as_str()), ("acr", "x"), ("exp", "9999999999")];
+    let (auth_req_id, approval) = scene.request(&injected).await.unwrap();
+    scene.decide(&approval, Decision::Approve).await;
+    let answer = scene.poll(&auth_req_id).await.unwrap();
+    let issuer = &scene.bench.settings.issuer;
+    let presented = access::verify(&scene.bench, answer.access_token.expose(), issuer).await.unwrap();
+    assert_eq!(presented.person_id.as_deref(), Some(scene.ada.id.as_str()));
+}
+
+#[tokio::test]
+async fn a_hundred_redemptions_of_one_approval_give_one_token() {
+    let scene = Scene::new().await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    scene.decide(&approval, Decision::Approve).await;
+    let all = (0..100).map(|_| scene.poll(&auth_req_id));
+    let answers = futures::future::join_all(all).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    for answer in answers.into_iter().filter(Result::is_err) {
+        assert_eq!(refused(answer), Code::InvalidGrant);
+    }
+}
