@@ -153,6 +153,29 @@ pub fn export_line(index: u64, leaf: &[u8]) -> String {
     format!(r#"{{"index":{index},"leaf":"{}"}}"#, base64url(leaf))
 }
 
+/// The signed notes in a file of several: one after the other, with an empty line between. Says nothing about them
+/// yet; what is no note is left for [`verify_export`] to refuse.
+#[must_use]
+pub fn split_notes(text: &str) -> Vec<String> {
+    let mut notes = Vec::new();
+    let mut note = String::new();
+    for line in text.split_inclusive('\n') {
+        // A note has an empty line of its own; the one after its signatures ends it.
+        if line == "\n"
+            && note
+                .lines()
+                .last()
+                .is_none_or(|last| last.starts_with("— "))
+        {
+            notes.extend((!note.is_empty()).then(|| std::mem::take(&mut note)));
+        } else {
+            note.push_str(line);
+        }
+    }
+    notes.extend((!note.is_empty()).then_some(note));
+    notes
+}
+
 /// Checks an export against signed checkpoints. `trusted` are the log's keys, from a source other than the export
 /// (several after a rotation); `outside` is a signed checkpoint that was kept elsewhere.
 ///

@@ -29,6 +29,8 @@ kinds! {
     PersonCreated => "person.created",
     /// A person was locked or unlocked.
     PersonState => "person.state",
+    /// The personal data in a person's events was erased.
+    PersonalDataErased => "person.data_erased",
     /// A person signed in.
     SignedIn => "session.signed_in",
     /// A sign-in was refused.

@@ -306,3 +306,16 @@ mod signed {
         assert!(verify_export(export(&leaves), &[&good, &foreign], &both, None).is_ok());
     }
 }
+
+#[test]
+fn notes_in_one_file_are_told_apart() {
+    let (one, two) = (
+        "log\n1\nroot\n\n— log AAAA\n— witness BBBB\n",
+        "log\n2\nroot\n\n— log CCCC\n",
+    );
+    assert_eq!(split_notes(&format!("{one}\n{two}")), [one, two]);
+    assert_eq!(split_notes(&format!("\n{one}\n\n{two}\n")), [one, two]);
+    assert_eq!(split_notes(one), [one]);
+    assert_eq!(split_notes("half"), ["half"]);
+    assert!(split_notes("").is_empty());
+}
