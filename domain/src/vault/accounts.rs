@@ -103,7 +103,9 @@ pub async fn list(engine: &Engine, person_id: &str) -> Result<Vec<Account>, Erro
             vec![person_id.into()],
         )
         .await?;
-    rows.iter().map(|row| Ok(AccountRow::read(row)?.account)).collect()
+    rows.iter()
+        .map(|row| Ok(AccountRow::read(row)?.account))
+        .collect()
 }
 
 /// One account of this person's, unlinked ones included.
@@ -205,14 +207,20 @@ pub async fn unlink(engine: &Engine, person_id: &str, id: &str) -> Result<Unlink
         let tokens: Vec<Ending> = grants.iter().filter_map(|grant| grant.ending()).collect();
         let revocation = revocations::prepare(engine, id, &stored, &tokens).await?;
         let queued = revocation.as_ref().map(|row| row.id.clone());
-        let epochs: Vec<(TokenKind, i64)> = grants.iter().map(|grant| (grant.kind, grant.epoch)).collect();
+        let epochs: Vec<(TokenKind, i64)> = grants
+            .iter()
+            .map(|grant| (grant.kind, grant.epoch))
+            .collect();
         let (within, gone) = (engine.clone(), account.clone());
         let unlinked = engine
             .store
             .write(move |tx| {
                 let (engine, account) = (within.clone(), gone.clone());
                 let (epochs, revocation) = (epochs.clone(), revocation.clone());
-                Box::pin(async move { tx.unlink(&engine, &account, &epochs, revocation.as_ref()).await })
+                Box::pin(async move {
+                    tx.unlink(&engine, &account, &epochs, revocation.as_ref())
+                        .await
+                })
             })
             .await?;
         let Some(released) = unlinked else { continue };
@@ -259,8 +267,13 @@ impl GrantEnding {
 async fn endings(engine: &Engine, id: &str) -> Result<(Vec<GrantEnding>, Option<i64>), Error> {
     let (mut grants, mut until) = (Vec::new(), None);
     for kind in [TokenKind::User, TokenKind::Bot] {
-        let Some(mut held) = Held::load(engine, id, kind).await? else { continue };
-        let expired = held.grant.access_expires_at.is_some_and(|at| at <= engine.now());
+        let Some(mut held) = Held::load(engine, id, kind).await? else {
+            continue;
+        };
+        let expired = held
+            .grant
+            .access_expires_at
+            .is_some_and(|at| at <= engine.now());
         if expired && held.stored.entry.revocation.style == RevocationStyle::Bearer {
             // Only a living access token can revoke itself; if there is none
             // to be had, the grant is over anyway.
@@ -295,8 +308,14 @@ impl Tx {
         revocation: Option<&revocations::Prepared>,
     ) -> Result<Option<bool>, Error> {
         for kind in [TokenKind::User, TokenKind::Bot] {
-            let now = self.grant_row(&account.id, kind).await?.map(|grant| grant.epoch);
-            let then = epochs.iter().find(|(of, _)| *of == kind).map(|(_, epoch)| *epoch);
+            let now = self
+                .grant_row(&account.id, kind)
+                .await?
+                .map(|grant| grant.epoch);
+            let then = epochs
+                .iter()
+                .find(|(of, _)| *of == kind)
+                .map(|(_, epoch)| *epoch);
             if now != then {
                 return Ok(None);
             }
@@ -344,7 +363,11 @@ impl Tx {
     }
 
     /// Whether the person has a default account of this connection.
-    pub(super) async fn has_default(&mut self, person: &str, connection: &str) -> Result<bool, storage::Error> {
+    pub(super) async fn has_default(
+        &mut self,
+        person: &str,
+        connection: &str,
+    ) -> Result<bool, storage::Error> {
         Ok(self
             .optional(
                 "select id from accounts where person_id = $1 and connection_id = $2 and state <> 'unlinked' and is_default limit 1",

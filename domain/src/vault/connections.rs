@@ -170,7 +170,10 @@ impl Stored {
     pub async fn secret(&self, engine: &Engine) -> Result<Secret<String>, Error> {
         let id = &self.connection.id;
         let key = DataKey::unwrap(engine, "connections", id, &self.wrapped.key).await?;
-        Ok(key.open(&secret_place(id, &self.connection.client_id, &self.origins), &self.sealed)?)
+        Ok(key.open(
+            &secret_place(id, &self.connection.client_id, &self.origins),
+            &self.sealed,
+        )?)
     }
 }
 
@@ -179,7 +182,8 @@ fn secret_place(id: &str, client_id: &str, origins: &str) -> Place {
 }
 
 fn known(id: &str) -> Result<&'static Provider, Error> {
-    providers::provider(id).ok_or_else(|| Error::Invalid(format!("there is no provider called {id}")))
+    providers::provider(id)
+        .ok_or_else(|| Error::Invalid(format!("there is no provider called {id}")))
 }
 
 /// What it takes to set one up.
@@ -274,7 +278,9 @@ pub async fn list(engine: &Engine) -> Result<Vec<Connection>, Error> {
     let rows = rx
         .all("select * from connections order by id limit 200", vec![])
         .await?;
-    rows.iter().map(|row| read(engine, row).map(|stored| stored.connection)).collect()
+    rows.iter()
+        .map(|row| read(engine, row).map(|stored| stored.connection))
+        .collect()
 }
 
 /// One connection.
@@ -289,9 +295,18 @@ pub async fn get(engine: &Engine, id: &str) -> Result<Option<Connection>, Error>
 ///
 /// # Errors
 /// [`Error::NotFound`].
-pub async fn set_disabled(engine: &Engine, admin_id: &str, id: &str, disabled: bool) -> Result<(), Error> {
+pub async fn set_disabled(
+    engine: &Engine,
+    admin_id: &str,
+    id: &str,
+    disabled: bool,
+) -> Result<(), Error> {
     let (admin, id) = (admin_id.to_owned(), id.to_owned());
-    let state = if disabled { ConnectionState::Disabled } else { ConnectionState::Active };
+    let state = if disabled {
+        ConnectionState::Disabled
+    } else {
+        ConnectionState::Active
+    };
     engine
         .store
         .write(move |tx| {
@@ -329,9 +344,11 @@ pub(super) async fn load(engine: &Engine, id: &str) -> Result<Option<Stored>, Er
 
 /// As [`load`], for callers that cannot do without.
 pub(super) async fn need(engine: &Engine, id: &str) -> Result<Stored, Error> {
-    load(engine, id).await?.ok_or_else(|| Error::UnknownConnection {
-        connection: id.to_owned(),
-    })
+    load(engine, id)
+        .await?
+        .ok_or_else(|| Error::UnknownConnection {
+            connection: id.to_owned(),
+        })
 }
 
 fn mac_bytes(
@@ -451,7 +468,11 @@ impl Tx {
             ],
         )
         .await?;
-        let kind = if old.is_some() { Kind::ConnectionChanged } else { Kind::ConnectionCreated };
+        let kind = if old.is_some() {
+            Kind::ConnectionChanged
+        } else {
+            Kind::ConnectionCreated
+        };
         self.record(
             Event::new(kind)
                 .data("connection", row.id)
@@ -482,14 +503,18 @@ impl Tx {
             )));
         }
         for account in living {
-            let (id, person) = (account.get::<String>("id")?, account.get::<String>("person_id")?);
+            let (id, person) = (
+                account.get::<String>("id")?,
+                account.get::<String>("person_id")?,
+            );
             self.execute(
                 "update provider_grants set state = 'reconnect', epoch = epoch + 1, access_sealed = null, \
                  access_expires_at = null, refresh_sealed = null, refresh_hash = null, updated_at = $2 where account_id = $1",
                 vec![(&id).into(), self.now().into()],
             )
             .await?;
-            self.mark_reconnect(&id, &person, Reason::ConnectionChanged).await?;
+            self.mark_reconnect(&id, &person, Reason::ConnectionChanged)
+                .await?;
         }
         Ok(())
     }
@@ -505,7 +530,12 @@ impl Tx {
         let changed = self
             .execute(
                 "update connections set state = $3, updated_at = $4 where id = $1 and state = $2",
-                vec![id.into(), from.word().into(), to.word().into(), self.now().into()],
+                vec![
+                    id.into(),
+                    from.word().into(),
+                    to.word().into(),
+                    self.now().into(),
+                ],
             )
             .await?;
         if changed > 0 {

@@ -46,7 +46,11 @@ impl DataKey {
         id: &str,
         wrapped: &[u8],
     ) -> Result<Self, Error> {
-        let plain = engine.keys.kek().unwrap(wrapped, &key_row(table, id)).await?;
+        let plain = engine
+            .keys
+            .kek()
+            .unwrap(wrapped, &key_row(table, id))
+            .await?;
         let key = plain
             .expose()
             .as_slice()
@@ -144,7 +148,10 @@ mod tests {
 
     #[test]
     fn parts_that_run_into_each_other_are_different_places() {
-        assert_ne!(Place::of("x", &["ab", "c"]).0, Place::of("x", &["a", "bc"]).0);
+        assert_ne!(
+            Place::of("x", &["ab", "c"]).0,
+            Place::of("x", &["a", "bc"]).0
+        );
         assert_ne!(Place::of("x", &["a", ""]).0, Place::of("x", &["a"]).0);
     }
 }

@@ -29,7 +29,11 @@ pub(super) async fn fly(engine: &Engine, account_id: &str, kind: TokenKind, epoc
         account_id: account_id.to_owned(),
         kind,
         asked_epoch: epoch,
-        holder: format!("{}/{}", engine.settings.instance, crate::ids::id("fly", engine.now(), &*engine.rng)),
+        holder: format!(
+            "{}/{}",
+            engine.settings.instance,
+            crate::ids::id("fly", engine.now(), &*engine.rng)
+        ),
         held: None,
         lease: None,
         intent: String::new(),
@@ -40,7 +44,10 @@ pub(super) async fn fly(engine: &Engine, account_id: &str, kind: TokenKind, epoc
         Err(error) => {
             tracing::error!(%error, account = account_id, "a refresh could not be carried through");
             flight.let_go().await;
-            Outcome::Down { retry_after_s: Some(1), ambiguous: false }
+            Outcome::Down {
+                retry_after_s: Some(1),
+                ambiguous: false,
+            }
         }
     }
 }
@@ -90,7 +97,14 @@ impl Flight {
     async fn look(&mut self) -> Result<Step, Error> {
         self.held = Held::load(&self.engine, &self.account_id, self.kind).await?;
         let Some(held) = &self.held else {
-            let gone = View { gone: true, stale: true, can_refresh: false, candidate: false, unresolved: false, ended: None };
+            let gone = View {
+                gone: true,
+                stale: true,
+                can_refresh: false,
+                candidate: false,
+                unresolved: false,
+                ended: None,
+            };
             return Ok(Step::Seen(gone));
         };
         let ended = held.grant.ended.then(|| {
@@ -100,7 +114,10 @@ impl Flight {
         let (mut candidate, mut unresolved) = (false, false);
         if let Some(parent) = &held.grant.refresh_hash {
             let mut rx = self.engine.store.reader().await?;
-            candidate = rx.candidate(&self.account_id, self.kind, parent).await?.is_some();
+            candidate = rx
+                .candidate(&self.account_id, self.kind, parent)
+                .await?
+                .is_some();
             // A provider that keeps the token has spent nothing by answering.
             unresolved = held.stored.entry.refresh.rule != RefreshRule::Keeps
                 && rx.unresolved(&self.account_id, self.kind, parent).await?;
@@ -137,13 +154,19 @@ impl Flight {
             .await?;
         Ok(match taken {
             Ok(counter) => {
-                let holding = Holding { lock_key, holder: self.holder.clone(), counter };
+                let holding = Holding {
+                    lock_key,
+                    holder: self.holder.clone(),
+                    counter,
+                };
                 self.lease = Some((holding, taken_at));
                 Step::LeaseTaken
             }
             // Freed between the two statements cannot be (one write), but a
             // counter that stands for nobody only costs one look more.
-            Err(counter) => Step::LeaseHeld { counter: counter.unwrap_or(-1) },
+            Err(counter) => Step::LeaseHeld {
+                counter: counter.unwrap_or(-1),
+            },
         })
     }
 
@@ -152,18 +175,32 @@ impl Flight {
         let mut signals = self.engine.store.signals();
         let overdue = self.engine.clock.monotonic() + TAKEOVER_MS;
         loop {
-            if self.engine.store.reader().await?.lease_held(&lock_key).await? != Some(counter) {
+            if self
+                .engine
+                .store
+                .reader()
+                .await?
+                .lease_held(&lock_key)
+                .await?
+                != Some(counter)
+            {
                 return Ok(Step::LeaseFreed);
             }
             // A stored answer says that the call is over, whatever became of the holder.
-            if let Step::Seen(View { candidate: true, .. }) = self.look().await? {
+            if let Step::Seen(View {
+                candidate: true, ..
+            }) = self.look().await?
+            {
                 return Ok(Step::LeaseFreed);
             }
             let now = self.engine.clock.monotonic();
             if now >= overdue {
                 return Ok(Step::LeaseOverdue);
             }
-            let nap = self.engine.clock.sleep_until(overdue.min(now + LOOK_AGAIN_MS));
+            let nap = self
+                .engine
+                .clock
+                .sleep_until(overdue.min(now + LOOK_AGAIN_MS));
             tokio::select! {
                 () = nap => {}
                 () = woken(&mut signals, &lock_key) => {}
@@ -240,12 +277,18 @@ impl Flight {
     async fn ask_provider(&mut self) -> Result<Step, Error> {
         let held = self.held()?;
         // What cannot be opened is found out before anything is sent.
-        let opened = held.refresh().and_then(|token| token.ok_or(crate::keyring::Error::DoesNotOpen));
+        let opened = held
+            .refresh()
+            .and_then(|token| token.ok_or(crate::keyring::Error::DoesNotOpen));
         let secret = held.stored.secret(&self.engine).await;
         let (token, secret) = match (opened, secret) {
             (Ok(token), Ok(secret)) => (token, secret),
             (opened, secret) => {
-                let error = opened.err().map(Error::from).or(secret.err()).unwrap_or(Error::NotFound);
+                let error = opened
+                    .err()
+                    .map(Error::from)
+                    .or(secret.err())
+                    .unwrap_or(Error::NotFound);
                 tracing::error!(%error, account = self.account_id, "a sealed token or secret does not open");
                 return Ok(Step::Refused(Refusal::Other("does_not_open".to_owned())));
             }
@@ -257,7 +300,10 @@ impl Flight {
         if too_late {
             return Ok(Step::TooLate);
         }
-        let grant = Grant::Refresh { token: &token, kind: self.kind };
+        let grant = Grant::Refresh {
+            token: &token,
+            kind: self.kind,
+        };
         let answered = wire::ask_token(&self.engine, &held.stored, &secret, grant).await;
         Ok(match answered {
             Ok(answer) => {
@@ -270,10 +316,14 @@ impl Flight {
                     TokenError::InvalidGrant => Step::Refused(Refusal::Grant),
                     TokenError::InvalidClient(code) => Step::Refused(Refusal::Client(code)),
                     TokenError::Refused(code) => Step::Refused(Refusal::Other(code)),
-                    TokenError::NotSent => Step::NotDone { retry_after_s: None },
+                    TokenError::NotSent => Step::NotDone {
+                        retry_after_s: None,
+                    },
                     TokenError::Limited { retry_after_s } => Step::NotDone { retry_after_s },
                     TokenError::Down { retry_after_s } => Step::Unanswered { retry_after_s },
-                    TokenError::Lost(_) => Step::Unanswered { retry_after_s: None },
+                    TokenError::Lost(_) => Step::Unanswered {
+                        retry_after_s: None,
+                    },
                 }
             }
         })
@@ -284,7 +334,10 @@ impl Flight {
         let answer = self.answer.take().ok_or(Error::NotFound)?;
         let held = self.held()?;
         let tokens = answer.tokens;
-        let instance = answer.found.instance_url.filter(|url| held.stored.endpoints.instance(url).is_ok());
+        let instance = answer
+            .found
+            .instance_url
+            .filter(|url| held.stored.endpoints.instance(url).is_ok());
         let kept = Kept {
             access: tokens.access.expose().clone(),
             refresh: tokens.refresh.as_ref().map(|token| token.expose().clone()),
@@ -293,7 +346,9 @@ impl Flight {
             api_base: instance.or_else(|| held.row.api_base.clone()),
         };
         let text = Secret::new(serde_json::to_string(&kept).map_err(|_| Error::NotFound)?);
-        let sealed = held.key.seal(&self.engine, &held.candidate_place(), text.expose())?;
+        let sealed = held
+            .key
+            .seal(&self.engine, &held.candidate_place(), text.expose())?;
         let parent = held.grant.refresh_hash.clone().ok_or(Error::NotFound)?;
         let mut pause = Duration::from_millis(100);
         loop {
@@ -303,8 +358,12 @@ impl Flight {
                 .engine
                 .store
                 .write(move |tx| {
-                    let (account, sealed, parent) = (account.clone(), sealed.clone(), parent.clone());
-                    Box::pin(async move { tx.keep_candidate(&account, kind, epoch, &parent, &sealed).await })
+                    let (account, sealed, parent) =
+                        (account.clone(), sealed.clone(), parent.clone());
+                    Box::pin(async move {
+                        tx.keep_candidate(&account, kind, epoch, &parent, &sealed)
+                            .await
+                    })
                 })
                 .await;
             match stored {
@@ -313,7 +372,8 @@ impl Flight {
                 Err(storage::Error::Closed) => return Err(storage::Error::Closed.into()),
                 Err(error) => {
                     tracing::error!(%error, account = self.account_id, "a provider's answer cannot be stored yet; trying again");
-                    let until = self.engine.clock.monotonic() + i64::try_from(pause.as_millis()).unwrap_or(5_000);
+                    let until = self.engine.clock.monotonic()
+                        + i64::try_from(pause.as_millis()).unwrap_or(5_000);
                     self.engine.clock.sleep_until(until).await;
                     pause = (pause * 2).min(Duration::from_secs(5));
                 }
@@ -347,11 +407,19 @@ impl Flight {
             return Ok(Step::NotChosen);
         };
         let text = held.key.open(&held.candidate_place(), &candidate.sealed)?;
-        let mut kept: Kept = serde_json::from_str(text.expose()).map_err(|_| crate::keyring::Error::DoesNotOpen)?;
+        let mut kept: Kept =
+            serde_json::from_str(text.expose()).map_err(|_| crate::keyring::Error::DoesNotOpen)?;
         if kept.refresh.is_none() {
             kept.refresh = held.refresh()?.map(|token| token.expose().clone());
         }
-        let new = seal_grant(&self.engine, &held.key, &self.account_id, self.kind, &held.stored, &kept)?;
+        let new = seal_grant(
+            &self.engine,
+            &held.key,
+            &self.account_id,
+            self.kind,
+            &held.stored,
+            &kept,
+        )?;
         let api_base = kept.api_base.clone();
         let (kind, epoch) = (self.kind, held.grant.epoch);
         let account = held.row.account.clone();
@@ -425,11 +493,14 @@ impl Flight {
                     let (outcome, state, detail) = match &settlement {
                         Settlement::NotDone => ("not_sent", "fresh", "not_done"),
                         Settlement::Unknown => ("unknown", "unknown", "unanswered"),
-                        Settlement::Refused(code) | Settlement::ClientRefused(code) => ("refused", "fresh", code.as_str()),
+                        Settlement::Refused(code) | Settlement::ClientRefused(code) => {
+                            ("refused", "fresh", code.as_str())
+                        }
                         Settlement::Ended(reason) => ("refused", "reconnect", reason.word()),
                     };
                     if !intent.is_empty() {
-                        tx.end_intents(&account.id, kind, Some(&intent), outcome, Some(detail)).await?;
+                        tx.end_intents(&account.id, kind, Some(&intent), outcome, Some(detail))
+                            .await?;
                     }
                     let moved = !tx.mark_grant(&account.id, kind, epoch, state).await?;
                     if let Some(holding) = &holding {
@@ -437,7 +508,8 @@ impl Flight {
                     }
                     if let Settlement::ClientRefused(code) = &settlement {
                         let (well, ill) = (ConnectionState::Active, ConnectionState::InvalidClient);
-                        tx.mark_connection(&account.connection, well, ill, code).await?;
+                        tx.mark_connection(&account.connection, well, ill, code)
+                            .await?;
                     }
                     if moved {
                         // Linked again meanwhile: this answer is about the grant before.
@@ -452,7 +524,8 @@ impl Flight {
                             .data("detail", detail),
                     );
                     if let (Settlement::Ended(reason), TokenKind::User) = (&settlement, kind) {
-                        tx.mark_reconnect(&account.id, &account.person_id, *reason).await?;
+                        tx.mark_reconnect(&account.id, &account.person_id, *reason)
+                            .await?;
                     }
                     Ok(())
                 })
@@ -533,7 +606,12 @@ impl storage::Tx {
     }
 
     /// Marks a stored answer as chosen and drops those chosen before.
-    async fn settle_candidate(&mut self, account: &str, kind: TokenKind, id: &str) -> Result<(), storage::Error> {
+    async fn settle_candidate(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        id: &str,
+    ) -> Result<(), storage::Error> {
         self.execute(
             "delete from refresh_candidates where account_id = $1 and token_kind = $2 and chosen_at is not null and id <> $3",
             vec![account.into(), kind.word().into(), id.into()],
@@ -548,7 +626,12 @@ impl storage::Tx {
     }
 
     /// Lets go of the lease of a holder whose answer we found stored.
-    async fn release_dead_lease(&mut self, account: &str, kind: TokenKind, lock_key: &str) -> Result<(), storage::Error> {
+    async fn release_dead_lease(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        lock_key: &str,
+    ) -> Result<(), storage::Error> {
         let freed = self
             .execute(
                 "update refresh_leases set released = true where lock_key = $1 and not released and holder in \

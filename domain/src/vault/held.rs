@@ -21,12 +21,18 @@ pub(super) struct Held {
 
 /// The keyed hash by which a refresh token is known without being kept in clear.
 pub(super) fn refresh_hash(engine: &Engine, token: &Secret<String>) -> [u8; 32] {
-    engine.keys.hash("provider_refresh", token.expose().as_bytes())
+    engine
+        .keys
+        .hash("provider_refresh", token.expose().as_bytes())
 }
 
 impl Held {
     /// Loads the grant; `None` when it was unlinked or never was.
-    pub async fn load(engine: &Engine, account_id: &str, kind: TokenKind) -> Result<Option<Self>, Error> {
+    pub async fn load(
+        engine: &Engine,
+        account_id: &str,
+        kind: TokenKind,
+    ) -> Result<Option<Self>, Error> {
         let mut rx = engine.store.reader().await?;
         let Some(row) = rx.account_row(account_id).await? else {
             return Ok(None);
@@ -35,12 +41,22 @@ impl Held {
             return Ok(None);
         };
         drop(rx);
-        let Some(wrapped) = row.data_key.as_ref().filter(|_| row.account.state != AccountState::Unlinked) else {
+        let Some(wrapped) = row
+            .data_key
+            .as_ref()
+            .filter(|_| row.account.state != AccountState::Unlinked)
+        else {
             return Ok(None);
         };
         let stored = connections::need(engine, &row.account.connection).await?;
         let key = DataKey::unwrap(engine, "accounts", account_id, wrapped).await?;
-        Ok(Some(Self { row, kind, grant, stored, key }))
+        Ok(Some(Self {
+            row,
+            kind,
+            grant,
+            stored,
+            key,
+        }))
     }
 
     pub fn id(&self) -> &str {
@@ -76,7 +92,12 @@ impl Held {
 
     /// The place of a stored answer: it names its API address itself.
     pub fn candidate_place(&self) -> Place {
-        Place::token(Column::Candidate, self.id(), self.kind, &travel(&self.stored, None))
+        Place::token(
+            Column::Candidate,
+            self.id(),
+            self.kind,
+            &travel(&self.stored, None),
+        )
     }
 }
 
@@ -128,6 +149,8 @@ pub(super) fn seal_grant(
             .as_ref()
             .map(|token| key.seal(engine, &place(Column::Refresh), token.expose()))
             .transpose()?,
-        refresh_hash: refresh.as_ref().map(|token| refresh_hash(engine, token).to_vec()),
+        refresh_hash: refresh
+            .as_ref()
+            .map(|token| refresh_hash(engine, token).to_vec()),
     })
 }

@@ -1,7 +1,9 @@
 //! Linking an account: authorization code with PKCE (RFC 6749 §4.1, RFC 7636).
 
 use oauth2::basic::BasicClient;
-use oauth2::{AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope};
+use oauth2::{
+    AuthUrl, ClientId, CsrfToken, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -119,7 +121,9 @@ fn place(state_hash: &[u8; 32]) -> Vec<u8> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// A path of our own: never another host, whatever a browser makes of it.
@@ -145,12 +149,22 @@ pub async fn start(engine: &Engine, ask: StartLink) -> Result<Url, Error> {
     }
     let state = engine.new_token("att_ls");
     let state_hash = engine.keys.hash("link_state", state.expose().as_bytes());
-    let verifier = PkceCodeVerifier::new(evidence::digest::base64url(&crate::ids::random::<32>(&*engine.rng)));
+    let verifier = PkceCodeVerifier::new(evidence::digest::base64url(&crate::ids::random::<32>(
+        &*engine.rng,
+    )));
     let challenge = PkceCodeChallenge::from_code_verifier_sha256(&verifier);
-    let redirect = RedirectUrl::new(ask.redirect_uri.clone()).map_err(|_| invalid("the redirect URI is not a URL"))?;
-    let kept = Kept { verifier: verifier.secret().clone(), redirect_uri: ask.redirect_uri.clone() };
+    let redirect = RedirectUrl::new(ask.redirect_uri.clone())
+        .map_err(|_| invalid("the redirect URI is not a URL"))?;
+    let kept = Kept {
+        verifier: verifier.secret().clone(),
+        redirect_uri: ask.redirect_uri.clone(),
+    };
     let text = Secret::new(serde_json::to_vec(&kept).map_err(|_| Error::UnknownState)?);
-    let sealed = engine.keys.kek().wrap(text.expose(), &place(&state_hash)).await?;
+    let sealed = engine
+        .keys
+        .kek()
+        .wrap(text.expose(), &place(&state_hash))
+        .await?;
     let url = authorize_url(&stored, redirect, challenge, state.expose());
     let session_hash = engine.keys.hash("session", ask.session_id.as_bytes());
     let scopes = stored.connection.scopes.clone();
@@ -186,7 +200,12 @@ pub async fn start(engine: &Engine, ask: StartLink) -> Result<Url, Error> {
     Ok(url)
 }
 
-fn authorize_url(stored: &Stored, redirect: RedirectUrl, challenge: PkceCodeChallenge, state: &str) -> Url {
+fn authorize_url(
+    stored: &Stored,
+    redirect: RedirectUrl,
+    challenge: PkceCodeChallenge,
+    state: &str,
+) -> Url {
     let entry = stored.entry;
     let client = BasicClient::new(ClientId::new(stored.connection.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(stored.endpoints.authorize.clone()))
@@ -194,10 +213,16 @@ fn authorize_url(stored: &Stored, redirect: RedirectUrl, challenge: PkceCodeChal
     let mut request = client
         .authorize_url(|| CsrfToken::new(state.to_owned()))
         .set_pkce_challenge(challenge);
-    let (bot, own): (Vec<&String>, Vec<&String>) =
-        stored.connection.scopes.iter().partition(|scope| scope.starts_with("bot:"));
+    let (bot, own): (Vec<&String>, Vec<&String>) = stored
+        .connection
+        .scopes
+        .iter()
+        .partition(|scope| scope.starts_with("bot:"));
     let joined = |scopes: &[&String]| {
-        let names: Vec<&str> = scopes.iter().map(|scope| scope.strip_prefix("bot:").unwrap_or(scope)).collect();
+        let names: Vec<&str> = scopes
+            .iter()
+            .map(|scope| scope.strip_prefix("bot:").unwrap_or(scope))
+            .collect();
         names.join(&entry.scope_separator)
     };
     if entry.scope_parameter == "scope" && entry.scope_separator == " " {
@@ -205,7 +230,11 @@ fn authorize_url(stored: &Stored, redirect: RedirectUrl, challenge: PkceCodeChal
     } else {
         request = request.add_extra_param(entry.scope_parameter.clone(), joined(&own));
     }
-    if let Some(parameter) = entry.bot_scope_parameter.as_ref().filter(|_| !bot.is_empty()) {
+    if let Some(parameter) = entry
+        .bot_scope_parameter
+        .as_ref()
+        .filter(|_| !bot.is_empty())
+    {
         request = request.add_extra_param(parameter.clone(), joined(&bot));
     }
     for (name, value) in &entry.authorize_parameters {
@@ -249,7 +278,11 @@ pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
             let code = safe_code(&code);
             note_failure(engine, &ask.person_id, &attempt.connection, &code).await?;
             let (return_to, connection) = (attempt.return_to, attempt.connection);
-            return Err(Error::Refused { return_to, connection, code });
+            return Err(Error::Refused {
+                return_to,
+                connection,
+                code,
+            });
         }
     };
     let exchanged = exchange(engine, &stored, &attempt, &state_hash, &code).await?;
@@ -262,7 +295,11 @@ pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
             }
             note_failure(engine, &ask.person_id, &attempt.connection, &code).await?;
             let (return_to, connection) = (attempt.return_to, attempt.connection);
-            return Err(Error::Failed { return_to, connection, code });
+            return Err(Error::Failed {
+                return_to,
+                connection,
+                code,
+            });
         }
     };
     let new = linked::NewLink {
@@ -273,7 +310,11 @@ pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
         answer,
     };
     let (account, again) = linked::keep(engine, &stored, new).await?;
-    Ok(Linked { account, again, return_to: attempt.return_to })
+    Ok(Linked {
+        account,
+        again,
+        return_to: attempt.return_to,
+    })
 }
 
 fn code_of(error: &TokenError) -> String {
@@ -296,17 +337,29 @@ async fn exchange(
     state_hash: &[u8; 32],
     code: &Secret<String>,
 ) -> Result<Exchanged, Error> {
-    let kept = engine.keys.kek().unwrap(&attempt.sealed, &place(state_hash)).await?;
+    let kept = engine
+        .keys
+        .kek()
+        .unwrap(&attempt.sealed, &place(state_hash))
+        .await?;
     let kept: Kept = serde_json::from_slice(kept.expose()).map_err(|_| Error::UnknownState)?;
     let secret = stored.secret(engine).await?;
     let verifier = Secret::new(kept.verifier.clone());
-    let grant = Grant::Code { code, verifier: &verifier, redirect_uri: &kept.redirect_uri };
+    let grant = Grant::Code {
+        code,
+        verifier: &verifier,
+        redirect_uri: &kept.redirect_uri,
+    };
     let answer = match wire::ask_token(engine, stored, &secret, grant).await {
         Ok(answer) => answer,
         Err(error) => return Ok(Err(error)),
     };
     let instance_fits = |url: &String| stored.endpoints.instance(url).is_ok();
-    let identity = if answer.found.instance_url.as_ref().is_some_and(|url| !instance_fits(url))
+    let identity = if answer
+        .found
+        .instance_url
+        .as_ref()
+        .is_some_and(|url| !instance_fits(url))
         || stored.entry.instance.is_some() && answer.found.instance_url.is_none()
     {
         Err(TokenError::Refused("instance_elsewhere".to_owned()))
@@ -317,7 +370,11 @@ async fn exchange(
         Ok(identity) => Ok((answer, identity)),
         Err(error) => {
             // Nobody will hold this token: end it there, if the provider answers now.
-            let last = answer.tokens.refresh.as_ref().unwrap_or(&answer.tokens.access);
+            let last = answer
+                .tokens
+                .refresh
+                .as_ref()
+                .unwrap_or(&answer.tokens.access);
             if let Err(error) = wire::ask_revoke(engine, stored, last).await {
                 tracing::info!(%error, "a token that was not kept could not be revoked");
             }
@@ -326,7 +383,12 @@ async fn exchange(
     })
 }
 
-async fn note_failure(engine: &Engine, person: &str, connection: &str, code: &str) -> Result<(), storage::Error> {
+async fn note_failure(
+    engine: &Engine,
+    person: &str,
+    connection: &str,
+    code: &str,
+) -> Result<(), storage::Error> {
     let facts = (person.to_owned(), connection.to_owned(), code.to_owned());
     engine
         .store
@@ -345,7 +407,11 @@ async fn note_failure(engine: &Engine, person: &str, connection: &str, code: &st
         .await
 }
 
-async fn mark_invalid_client(engine: &Engine, connection: &str, code: String) -> Result<(), storage::Error> {
+async fn mark_invalid_client(
+    engine: &Engine,
+    connection: &str,
+    code: String,
+) -> Result<(), storage::Error> {
     let connection = connection.to_owned();
     engine
         .store
@@ -369,7 +435,12 @@ pub async fn sweep(engine: &Engine) -> Result<u64, super::Error> {
         .write(move |tx| {
             Box::pin(async move {
                 let now = tx.now();
-                Ok(tx.execute("delete from link_attempts where expires_at < $1", vec![now.into()]).await?)
+                Ok(tx
+                    .execute(
+                        "delete from link_attempts where expires_at < $1",
+                        vec![now.into()],
+                    )
+                    .await?)
             })
         })
         .await
@@ -419,7 +490,15 @@ mod tests {
         for good in ["/", "/accounts?linked=1"] {
             assert!(is_local(good), "{good}");
         }
-        for bad in ["", "accounts", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nb", "/a\\b"] {
+        for bad in [
+            "",
+            "accounts",
+            "//evil.example",
+            "/\\evil.example",
+            "https://evil.example",
+            "/a\r\nb",
+            "/a\\b",
+        ] {
             assert!(!is_local(bad), "{bad}");
         }
     }

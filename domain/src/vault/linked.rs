@@ -24,7 +24,11 @@ pub(super) struct NewLink {
 
 /// Stores it, as a new account or into the one of this identity. Answers the
 /// account and whether it existed.
-pub(super) async fn keep(engine: &Engine, stored: &Stored, new: NewLink) -> Result<(Account, bool), Error> {
+pub(super) async fn keep(
+    engine: &Engine,
+    stored: &Stored,
+    new: NewLink,
+) -> Result<(Account, bool), Error> {
     loop {
         let row = prepare(engine, stored, &new).await?;
         let (id, again) = (row.id.clone(), row.existing.is_some());
@@ -77,7 +81,11 @@ async fn prepare(engine: &Engine, stored: &Stored, new: &NewLink) -> Result<Link
         .await?;
     let api_base = new.answer.found.instance_url.clone();
     let (id, key, wrapped) = match &existing {
-        Some((id, data_key)) => (id.clone(), DataKey::unwrap(engine, "accounts", id, data_key).await?, None),
+        Some((id, data_key)) => (
+            id.clone(),
+            DataKey::unwrap(engine, "accounts", id, data_key).await?,
+            None,
+        ),
         None => {
             let id = crate::ids::id("acc", engine.now(), &*engine.rng);
             let (key, wrapped) = DataKey::make(engine, "accounts", &id).await?;
@@ -132,14 +140,21 @@ fn kept(
         // A provider that gives a refresh token only the first time still
         // honours that one (unless it is known to have ended, or does not open any more).
         if !held.grant.ended {
-            refresh = held.refresh().ok().flatten().map(|token| token.expose().clone());
+            refresh = held
+                .refresh()
+                .ok()
+                .flatten()
+                .map(|token| token.expose().clone());
         }
     }
-    let asked = new.asked.iter().filter_map(|scope| match (kind, scope.strip_prefix("bot:")) {
-        (TokenKind::Bot, Some(name)) => Some(name.to_owned()),
-        (TokenKind::User, None) => Some(scope.clone()),
-        _ => None,
-    });
+    let asked = new
+        .asked
+        .iter()
+        .filter_map(|scope| match (kind, scope.strip_prefix("bot:")) {
+            (TokenKind::Bot, Some(name)) => Some(name.to_owned()),
+            (TokenKind::User, None) => Some(scope.clone()),
+            _ => None,
+        });
     Ok(Kept {
         access: tokens.access.expose().clone(),
         refresh,
@@ -152,7 +167,8 @@ fn kept(
 /// What the provider locks: connection, tenant, subject, kind of token. Hashed,
 /// because a subject may be an address.
 fn lock_key(engine: &Engine, connection: &str, identity: &Identity, kind: TokenKind) -> String {
-    let parts = serde_json::to_vec(&(connection, &identity.tenant, &identity.subject, kind.word())).unwrap_or_default();
+    let parts = serde_json::to_vec(&(connection, &identity.tenant, &identity.subject, kind.word()))
+        .unwrap_or_default();
     evidence::digest::base64url(&engine.keys.hash("grant_lock", &parts))
 }
 
@@ -175,12 +191,15 @@ impl Tx {
                 ],
             )
             .await?;
-        row.map(|row| Ok((row.get("id")?, row.get("data_key")?))).transpose()
+        row.map(|row| Ok((row.get("id")?, row.get("data_key")?)))
+            .transpose()
     }
 
     /// `false` when something moved since it was prepared.
     async fn keep_link(&mut self, engine: &Engine, row: LinkRow) -> Result<bool, Error> {
-        let living = self.living_account(&row.person_id, &row.connection, &row.identity).await?;
+        let living = self
+            .living_account(&row.person_id, &row.connection, &row.identity)
+            .await?;
         let same = match (&living, &row.existing) {
             (None, None) => true,
             (Some((id, _)), Some(_)) => *id == row.id,
@@ -190,7 +209,12 @@ impl Tx {
             return Ok(false);
         }
         for (kind, then) in row.existing.iter().flatten() {
-            if self.grant_row(&row.id, *kind).await?.map(|grant| grant.epoch) != Some(*then) {
+            if self
+                .grant_row(&row.id, *kind)
+                .await?
+                .map(|grant| grant.epoch)
+                != Some(*then)
+            {
                 return Ok(false);
             }
         }
@@ -235,7 +259,8 @@ impl Tx {
         for (kind, lock_key, grant) in &row.grants {
             self.put_grant(&row.id, *kind, lock_key, grant).await?;
         }
-        self.cancel_revocations(&row.connection, &row.identity.tenant, &row.identity.subject).await?;
+        self.cancel_revocations(&row.connection, &row.identity.tenant, &row.identity.subject)
+            .await?;
         if let Some((client_id, access_mode)) = row.client {
             let give = Give {
                 person_id: row.person_id.clone(),
@@ -247,7 +272,11 @@ impl Tx {
             };
             give_within(self, engine, give).await?;
         }
-        let kind = if row.existing.is_some() { Kind::AccountRelinked } else { Kind::AccountLinked };
+        let kind = if row.existing.is_some() {
+            Kind::AccountRelinked
+        } else {
+            Kind::AccountLinked
+        };
         self.record(
             Event::new(kind)
                 .person(&row.person_id)
@@ -271,7 +300,8 @@ impl Tx {
         grant: &NewGrant,
     ) -> Result<(), storage::Error> {
         let now = self.now();
-        self.end_intents(account, kind, None, "unknown", Some("linked again")).await?;
+        self.end_intents(account, kind, None, "unknown", Some("linked again"))
+            .await?;
         self.execute(
             "delete from refresh_candidates where account_id = $1 and token_kind = $2",
             vec![account.into(), kind.word().into()],

@@ -3,9 +3,9 @@
 
 use url::Url;
 
+use super::Error;
 use super::connections::Overrides;
 use super::providers::{Host, Instance, Provider, host_fits};
-use super::Error;
 use crate::keyring::sha256;
 
 /// Every address of one connection.
@@ -85,14 +85,19 @@ impl Endpoints {
             (None, Some(instance)) => {
                 url.scheme() == "https"
                     && url.port().is_none()
-                    && instance.hosts.iter().any(|pattern| host_fits(pattern, host))
+                    && instance
+                        .hosts
+                        .iter()
+                        .any(|pattern| host_fits(pattern, host))
             }
             (None, None) => false,
         };
         if fits {
             Ok(url)
         } else {
-            Err(Error::Invalid("the provider named an API address that its entry does not allow".to_owned()))
+            Err(Error::Invalid(
+                "the provider named an API address that its entry does not allow".to_owned(),
+            ))
         }
     }
 
@@ -131,12 +136,21 @@ mod tests {
     fn an_entry_moved_below_a_lookalike_keeps_its_paths() {
         let overrides = Overrides::below("slack", "http://127.0.0.1:4000/slack/").unwrap();
         let slack = endpoints("slack", &overrides);
-        assert_eq!(slack.token.as_str(), "http://127.0.0.1:4000/slack/api/oauth.v2.access");
-        assert_eq!(slack.api(None, None).unwrap().as_str(), "http://127.0.0.1:4000/slack/api");
+        assert_eq!(
+            slack.token.as_str(),
+            "http://127.0.0.1:4000/slack/api/oauth.v2.access"
+        );
+        assert_eq!(
+            slack.api(None, None).unwrap().as_str(),
+            "http://127.0.0.1:4000/slack/api"
+        );
         let overrides = Overrides::below("google", "http://127.0.0.1:4000/google").unwrap();
         let google = endpoints("google", &overrides);
         for host in [None, Some("gmail.googleapis.com")] {
-            assert_eq!(google.api(None, host).unwrap().as_str(), "http://127.0.0.1:4000/google");
+            assert_eq!(
+                google.api(None, host).unwrap().as_str(),
+                "http://127.0.0.1:4000/google"
+            );
         }
     }
 
@@ -144,12 +158,19 @@ mod tests {
     fn only_hosts_of_the_entry_can_be_called() {
         let google = endpoints("google", &Overrides::default());
         assert_eq!(
-            google.api(None, Some("gmail.googleapis.com")).unwrap().as_str(),
+            google
+                .api(None, Some("gmail.googleapis.com"))
+                .unwrap()
+                .as_str(),
             "https://gmail.googleapis.com/"
         );
         assert!(google.api(None, Some("evil.example")).is_err());
         let salesforce = endpoints("salesforce", &Overrides::default());
-        assert!(salesforce.api(Some("https://acme.my.salesforce.com"), None).is_ok());
+        assert!(
+            salesforce
+                .api(Some("https://acme.my.salesforce.com"), None)
+                .is_ok()
+        );
         for bad in [
             "https://evil.example",
             "http://acme.my.salesforce.com",
@@ -163,11 +184,20 @@ mod tests {
     #[test]
     fn a_changed_origin_changes_the_digest_and_a_changed_path_does_not() {
         let plain = endpoints("slack", &Overrides::default()).digest();
-        let path = Overrides { token: Some("https://slack.com/other".to_owned()), ..Overrides::default() };
+        let path = Overrides {
+            token: Some("https://slack.com/other".to_owned()),
+            ..Overrides::default()
+        };
         assert_eq!(endpoints("slack", &path).digest(), plain);
-        let origin = Overrides { revoke: Some("https://evil.example/x".to_owned()), ..Overrides::default() };
+        let origin = Overrides {
+            revoke: Some("https://evil.example/x".to_owned()),
+            ..Overrides::default()
+        };
         assert_ne!(endpoints("slack", &origin).digest(), plain);
-        let plain_http = Overrides { token: Some("http://slack.com/x".to_owned()), ..Overrides::default() };
+        let plain_http = Overrides {
+            token: Some("http://slack.com/x".to_owned()),
+            ..Overrides::default()
+        };
         assert!(Endpoints::of(provider("slack").unwrap(), &plain_http).is_err());
     }
 }

@@ -111,7 +111,8 @@ impl CallRule {
     /// Whether this rule allows a call; `path` is raw, without its query.
     #[must_use]
     pub fn allows(&self, method: &str, path: &str) -> bool {
-        let method_fits = self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method);
+        let method_fits =
+            self.methods.is_empty() || self.methods.iter().any(|allowed| allowed == method);
         let path_fits = match self.path.strip_suffix('*') {
             Some(beginning) => path.starts_with(beginning),
             None => path == self.path,
@@ -168,15 +169,18 @@ pub struct Give {
 /// # Errors
 /// [`Error::NotFound`] when the account is not this person's.
 pub async fn give_within(tx: &mut Tx, engine: &Engine, give: Give) -> Result<Permission, Error> {
-    let owned = tx
-        .account_row(&give.account_id)
-        .await?
-        .is_some_and(|row| row.account.person_id == give.person_id && row.account.state != AccountState::Unlinked);
+    let owned = tx.account_row(&give.account_id).await?.is_some_and(|row| {
+        row.account.person_id == give.person_id && row.account.state != AccountState::Unlinked
+    });
     if !owned {
         return Err(Error::NotFound);
     }
-    let old = tx.permission(engine, &give.client_id, &give.account_id).await?;
-    let id = old.as_ref().map_or_else(|| tx.new_id("prm"), |old| old.id.clone());
+    let old = tx
+        .permission(engine, &give.client_id, &give.account_id)
+        .await?;
+    let id = old
+        .as_ref()
+        .map_or_else(|| tx.new_id("prm"), |old| old.id.clone());
     let permission = Permission {
         id,
         person_id: give.person_id,
@@ -188,7 +192,8 @@ pub async fn give_within(tx: &mut Tx, engine: &Engine, give: Give) -> Result<Per
         state: PermissionState::Active,
         granted_at: tx.now(),
     };
-    tx.put_permission(engine, &permission, old.is_some()).await?;
+    tx.put_permission(engine, &permission, old.is_some())
+        .await?;
     tx.record(event(Kind::PermissionGiven, &permission));
     tx.signal(Some(&permission.person_id), "permission", &permission.id);
     Ok(permission)
@@ -271,7 +276,14 @@ pub async fn revoke(engine: &Engine, person_id: &str, id: &str) -> Result<Permis
 /// # Errors
 /// [`Error::NotFound`] when there is none in force or it is somebody else's.
 pub async fn pause(engine: &Engine, person_id: &str, id: &str) -> Result<Permission, Error> {
-    change(engine, person_id, id, &[PermissionState::Active], PermissionState::Paused).await
+    change(
+        engine,
+        person_id,
+        id,
+        &[PermissionState::Active],
+        PermissionState::Paused,
+    )
+    .await
 }
 
 /// Puts a paused permission back in force.
@@ -279,7 +291,14 @@ pub async fn pause(engine: &Engine, person_id: &str, id: &str) -> Result<Permiss
 /// # Errors
 /// [`Error::NotFound`] when there is none paused or it is somebody else's.
 pub async fn resume(engine: &Engine, person_id: &str, id: &str) -> Result<Permission, Error> {
-    change(engine, person_id, id, &[PermissionState::Paused], PermissionState::Active).await
+    change(
+        engine,
+        person_id,
+        id,
+        &[PermissionState::Paused],
+        PermissionState::Active,
+    )
+    .await
 }
 
 async fn change(
@@ -296,7 +315,10 @@ async fn change(
             let (engine, person, id) = (within.clone(), person.clone(), id.clone());
             Box::pin(async move {
                 let row = tx
-                    .optional("select * from permissions where id = $1", vec![(&id).into()])
+                    .optional(
+                        "select * from permissions where id = $1",
+                        vec![(&id).into()],
+                    )
                     .await?
                     .ok_or(Error::NotFound)?;
                 let mut permission = read(&engine, &row)?;
@@ -308,7 +330,11 @@ async fn change(
                 if !tx.set_permission_state(&engine, &permission, was).await? {
                     return Err(Error::NotFound);
                 }
-                let kind = if to == PermissionState::Revoked { Kind::PermissionRevoked } else { Kind::PermissionChanged };
+                let kind = if to == PermissionState::Revoked {
+                    Kind::PermissionRevoked
+                } else {
+                    Kind::PermissionChanged
+                };
                 tx.record(event(kind, &permission).data("state", to.word()));
                 tx.signal(Some(&person), "permission", &id);
                 Ok(permission)
@@ -359,7 +385,10 @@ fn read(engine: &Engine, row: &Row) -> Result<Permission, storage::Error> {
     };
     let mac = row.get::<Option<Vec<u8>>>("mac")?.unwrap_or_default();
     let mac_key = row.get::<Option<String>>("mac_key")?.unwrap_or_default();
-    if engine.keys.mac_holds("permissions", &mac_bytes(&permission), &mac, &mac_key) {
+    if engine
+        .keys
+        .mac_holds("permissions", &mac_bytes(&permission), &mac, &mac_key)
+    {
         Ok(permission)
     } else {
         Err(row.bad("permissions", "mac"))
@@ -389,7 +418,12 @@ impl Tx {
         .transpose()
     }
 
-    async fn put_permission(&mut self, engine: &Engine, new: &Permission, exists: bool) -> Result<(), storage::Error> {
+    async fn put_permission(
+        &mut self,
+        engine: &Engine,
+        new: &Permission,
+        exists: bool,
+    ) -> Result<(), storage::Error> {
         let (mac, mac_key) = engine.keys.mac("permissions", &mac_bytes(new));
         let sql = if exists {
             "update permissions set person_id = $2, client_id = $3, account_id = $4, access_mode = $5, scopes = $6, \
@@ -446,7 +480,11 @@ impl Tx {
     }
 
     /// Takes back every permission on an account. Answers whether one let a client have the token.
-    pub(super) async fn revoke_permissions_on(&mut self, engine: &Engine, account_id: &str) -> Result<bool, storage::Error> {
+    pub(super) async fn revoke_permissions_on(
+        &mut self,
+        engine: &Engine,
+        account_id: &str,
+    ) -> Result<bool, storage::Error> {
         let rows = self
             .all(
                 "select * from permissions where account_id = $1 and state <> 'revoked' limit 10000",

@@ -313,12 +313,19 @@ mod tests {
     #[test]
     fn every_entry_can_be_read_and_is_complete() {
         assert_eq!(
-            catalogue().iter().map(|entry| entry.id.as_str()).collect::<Vec<_>>(),
+            catalogue()
+                .iter()
+                .map(|entry| entry.id.as_str())
+                .collect::<Vec<_>>(),
             ["slack", "google", "salesforce"]
         );
         for entry in catalogue() {
             assert!(!entry.default_scopes().is_empty(), "{}", entry.id);
-            assert!(!entry.hosts.is_empty() || entry.instance.is_some(), "{}", entry.id);
+            assert!(
+                !entry.hosts.is_empty() || entry.instance.is_some(),
+                "{}",
+                entry.id
+            );
             let found = match entry.identity.from {
                 IdentityFrom::AnswerUrl => entry.identity.pointer.is_some(),
                 IdentityFrom::TokenAnswer | IdentityFrom::Endpoint => entry.identity.url.is_some(),
@@ -333,7 +340,12 @@ mod tests {
     #[test]
     fn a_host_pattern_takes_subdomains_and_nothing_else() {
         assert!(host_fits("*.salesforce.com", "acme.my.salesforce.com"));
-        for other in ["salesforce.com", ".salesforce.com", "evilsalesforce.com", "salesforce.com.evil.example"] {
+        for other in [
+            "salesforce.com",
+            ".salesforce.com",
+            "evilsalesforce.com",
+            "salesforce.com.evil.example",
+        ] {
             assert!(!host_fits("*.salesforce.com", other), "{other}");
         }
     }

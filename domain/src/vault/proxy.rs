@@ -1,9 +1,23 @@
 //! The credential-injecting proxy: a call without the token.
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use url::Url;
+
+use super::connections::{self, Stored};
+use super::refresh::fresh_after;
+use super::scrub::Scrubber;
+use super::sql::AccountUse;
+use super::{Account, FreshToken, Reason, TokenKind, accounts, headers, pages, permissions, wire};
 use crate::Engine;
+use crate::approval::{self, AgentCall, CallError, ExactCall};
+use crate::audit::{Event, Kind};
+use crate::oauth::{self, Presented};
+use crate::outbound::{self, Answer, Ask};
+use crate::storage;
 
 /// What an agent sent.
 #[derive(Clone)]
@@ -56,10 +70,66 @@ pub enum Error {
     Vault(#[from] super::Error),
 }
 
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        Self::Vault(error.into())
+    }
+}
+
+/// How long a call may take.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Request bodies are at most this long, in bytes.
 pub const REQUEST_LIMIT: usize = 10 * 1024 * 1024;
 /// Answers are at most this long, in bytes.
 pub const ANSWER_LIMIT: usize = 25 * 1024 * 1024;
+
+/// One call, decided upon: where it goes and whose it is.
+struct Call {
+    account: Account,
+    stored: Stored,
+    host: Option<String>,
+    method: Method,
+    path_and_query: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Call {
+    /// The path without its query, with the host where it is not the default.
+    fn path(&self) -> String {
+        let path = self.path_and_query.split('?').next().unwrap_or_default();
+        match &self.host {
+            Some(host) => format!("~{host}{path}"),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Where it goes, with the token at hand. The raw path is kept.
+    fn url(&self, token: &FreshToken) -> Result<Url, Error> {
+        let base = self
+            .stored
+            .endpoints
+            .api(token.api_base.as_deref(), self.host.as_deref())?;
+        let text = format!(
+            "{}{}",
+            base.as_str().trim_end_matches('/'),
+            self.path_and_query
+        );
+        let url = Url::parse(&text).map_err(|_| refused("the path does not make a URL"))?;
+        let path = text.split('?').next().unwrap_or_default();
+        let same = url.origin() == base.origin() && url.as_str().split('?').next() == Some(path);
+        if same {
+            Ok(url)
+        } else {
+            Err(refused("the path is not in normal form"))
+        }
+    }
+}
+
+fn refused(why: &str) -> Error {
+    Error::Refused(why.to_owned())
+}
 
 /// Makes one call for the client and person of `presented_token`.
 ///
@@ -70,6 +140,375 @@ pub async fn call(
     presented_token: &str,
     request: ProxyRequest,
 ) -> Result<ProxyAnswer, Error> {
-    let _ = (engine, presented_token, request);
-    Err(super::Error::NotFound.into())
+    let audience = engine.settings.proxy_audience();
+    let presented = oauth::access::verify(engine, presented_token, &audience)
+        .await
+        .map_err(|error| Error::Token(error.to_string()))?;
+    let person = presented
+        .person_id
+        .clone()
+        .ok_or_else(|| Error::Token("it acts for nobody".to_owned()))?;
+    check(&request)?;
+    match presented.approval_id.clone() {
+        Some(approval) => call_approved(engine, &presented, &person, &approval, request).await,
+        None => call_permitted(engine, &presented, &person, request).await,
+    }
+}
+
+fn check(request: &ProxyRequest) -> Result<(), Error> {
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    if !methods.contains(&request.method) {
+        return Err(refused("this method does not pass the proxy"));
+    }
+    if let Some(name) = headers::method_override(&request.headers) {
+        return Err(Error::Refused(format!(
+            "the header {name} does not pass the proxy"
+        )));
+    }
+    if request.body.len() > REQUEST_LIMIT {
+        return Err(Error::Refused(format!(
+            "the body is larger than {REQUEST_LIMIT} bytes"
+        )));
+    }
+    headers::check_path(&request.path_and_query).map_err(refused)
+}
+
+/// An ordinary call: what the person has permitted this client.
+async fn call_permitted(
+    engine: &Engine,
+    presented: &Presented,
+    person: &str,
+    request: ProxyRequest,
+) -> Result<ProxyAnswer, Error> {
+    let account = accounts::pick(engine, person, &request.connection, None).await?;
+    let stored = connections::need(engine, &account.connection).await?;
+    let call = Call {
+        account,
+        stored,
+        host: request.host,
+        method: request.method,
+        path_and_query: request.path_and_query,
+        headers: headers::passed(&request.headers),
+        body: request.body,
+    };
+    let permission = permissions::find(engine, &presented.client_id, &call.account.id).await?;
+    let permitted = permission.is_some_and(|permission| {
+        permission.person_id == person && permission.allows_call(call.method.as_str(), &call.path())
+    });
+    if !permitted {
+        record_refusal(engine, presented, &call).await?;
+        return Err(Error::Vault(super::Error::PermissionRequired {
+            connection: call.account.connection,
+            link: pages::permit(engine, &call.account.id, &presented.client_id),
+            account_id: call.account.id,
+        }));
+    }
+    let (mut token, epoch) = fresh_after(engine, &call.account.id, TokenKind::User, None).await?;
+    let mut sent = send(engine, &call, &token).await;
+    // Once more with a new token, where the provider says that a 401 was not carried out.
+    if matches!(&sent, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED)
+        && call.stored.entry.unauthorized_means_not_executed
+    {
+        match fresh_after(engine, &call.account.id, TokenKind::User, Some(epoch)).await {
+            Ok((fresher, _)) => {
+                token = fresher;
+                sent = send(engine, &call, &token).await;
+            }
+            Err(error @ super::Error::Reconnect { .. }) => {
+                record(engine, presented, &call, &sent, false).await?;
+                return Err(error.into());
+            }
+            // The provider's own 401 is the better answer.
+            Err(error) => tracing::info!(%error, "no fresher token after a 401"),
+        }
+    }
+    let ended = has_ended(&call, &sent);
+    record(engine, presented, &call, &sent, ended).await?;
+    if ended {
+        return Err(reconnect(engine, &call));
+    }
+    answered(&call, &token, sent)
+}
+
+/// The one call of an approval: its bytes, not the agent's.
+async fn call_approved(
+    engine: &Engine,
+    presented: &Presented,
+    person: &str,
+    approval_id: &str,
+    request: ProxyRequest,
+) -> Result<ProxyAnswer, Error> {
+    let nothing = || Error::Approval("there is no approved call for this token".to_owned());
+    let approved = approval::get(engine, person, approval_id)
+        .await?
+        .and_then(|approval| approval.call)
+        .ok_or_else(nothing)?;
+    // All that can fail without sending comes first: the approval serves once.
+    let account = accounts::get(engine, person, &approved.account_id).await?;
+    let stored = connections::need(engine, &account.connection).await?;
+    let (token, _) = fresh_after(engine, &account.id, TokenKind::User, None).await?;
+    exact(&approved, account.clone(), stored.clone())?.url(&token)?;
+    let asked = AgentCall {
+        connection: request.connection,
+        host: request.host,
+        method: request.method.as_str().to_owned(),
+        path_and_query: request.path_and_query,
+        headers: request
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
+            .collect(),
+        body: request.body.to_vec(),
+    };
+    let approved = approval::consume_call(engine, approval_id, &presented.client_id, person, asked)
+        .await
+        .map_err(|error| match error {
+            CallError::Storage(error) => error.into(),
+            other => Error::Approval(other.to_string()),
+        })?;
+    // From here on the call is made once, whether or not the caller stays.
+    let (engine, presented) = (engine.clone(), presented.clone());
+    let approval_id = approval_id.to_owned();
+    let sending = tokio::spawn(async move {
+        let call = exact(&approved, account, stored)?;
+        let sent = send(&engine, &call, &token).await;
+        match &sent {
+            Ok(answer) => {
+                let digest = evidence::digest::sha256(&answer.body);
+                approval::call_done(&engine, &approval_id, answer.status.as_u16(), digest).await?;
+            }
+            Err(_) => approval::call_unknown(&engine, &approval_id).await?,
+        }
+        let ended = has_ended(&call, &sent);
+        record(&engine, &presented, &call, &sent, ended).await?;
+        if ended {
+            return Err(reconnect(&engine, &call));
+        }
+        answered(&call, &token, sent)
+    });
+    sending.await.unwrap_or(Err(Error::Unknown))
+}
+
+/// The approved call, ready to be sent.
+fn exact(approved: &ExactCall, account: Account, stored: Stored) -> Result<Call, Error> {
+    let broken = || Error::Approval("the approved call cannot be sent".to_owned());
+    if account.connection != approved.connection {
+        return Err(broken());
+    }
+    headers::check_path(&approved.path_and_query).map_err(refused)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &approved.headers {
+        let name = HeaderName::try_from(name).map_err(|_| broken())?;
+        headers.append(name, HeaderValue::try_from(value).map_err(|_| broken())?);
+    }
+    Ok(Call {
+        account,
+        stored,
+        host: approved.host.clone(),
+        method: Method::from_bytes(approved.method.as_bytes()).map_err(|_| broken())?,
+        path_and_query: approved.path_and_query.clone(),
+        headers: headers::passed(&headers),
+        body: Bytes::from(approved.body.clone()),
+    })
+}
+
+async fn send(engine: &Engine, call: &Call, token: &FreshToken) -> Result<Answer, Error> {
+    let url = call.url(token)?;
+    let mut headers = call.headers.clone();
+    let credential =
+        wire::bearer(&token.access).map_err(|_| refused("the token cannot be sent"))?;
+    headers.extend(credential);
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    debug_assert!(
+        headers
+            .get(AUTHORIZATION)
+            .is_some_and(HeaderValue::is_sensitive)
+    );
+    engine
+        .outbound
+        .send(Ask {
+            method: call.method.clone(),
+            url,
+            headers,
+            body: call.body.clone(),
+            timeout: TIMEOUT,
+            limit: ANSWER_LIMIT,
+        })
+        .await
+        .map_err(|error| match error {
+            outbound::Error::NotSent(why) => {
+                tracing::info!(
+                    why,
+                    connection = call.account.connection,
+                    "a call could not be sent"
+                );
+                Error::Vault(super::Error::ProviderDown {
+                    connection: call.account.connection.clone(),
+                    retry_after_s: 5,
+                })
+            }
+            outbound::Error::Lost(why) => {
+                tracing::info!(
+                    why,
+                    connection = call.account.connection,
+                    "an answer was lost"
+                );
+                Error::Unknown
+            }
+            outbound::Error::TooLarge(limit) => Error::TooLarge(limit),
+        })
+}
+
+/// Whether the answer says that the grant has ended (a 200 with a word for it).
+fn has_ended(call: &Call, sent: &Result<Answer, Error>) -> bool {
+    let words = &call.stored.entry.errors.ended;
+    let Ok(answer) = sent else { return false };
+    if words.is_empty() || answer.body.len() > 64 * 1024 {
+        return false;
+    }
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = json
+        .get("error")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default();
+    json.get("ok") == Some(&serde_json::Value::Bool(false)) && words.iter().any(|word| word == code)
+}
+
+fn reconnect(engine: &Engine, call: &Call) -> Error {
+    Error::Vault(super::Error::Reconnect {
+        connection: call.account.connection.clone(),
+        account_id: call.account.id.clone(),
+        reason: Reason::Revoked,
+        link: pages::link(engine, &call.account.connection),
+    })
+}
+
+/// What may leave of a provider's answer.
+fn answered(
+    call: &Call,
+    token: &FreshToken,
+    sent: Result<Answer, Error>,
+) -> Result<ProxyAnswer, Error> {
+    let answer = sent?;
+    let mut headers = headers::passed(&answer.headers);
+    if headers
+        .get(http::header::CONTENT_ENCODING)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    {
+        // It was told to send plain bytes; what cannot be looked into stays here.
+        tracing::warn!(
+            connection = call.account.connection,
+            "a provider compressed an answer unasked"
+        );
+        return Err(Error::Vault(super::Error::ProviderRefused {
+            connection: call.account.connection.clone(),
+            code: "content_encoding".to_owned(),
+        }));
+    }
+    let scrubber = Scrubber::of(&token.access);
+    scrubber.headers(&mut headers);
+    Ok(ProxyAnswer {
+        status: answer.status,
+        headers,
+        body: scrubber.body(answer.body),
+    })
+}
+
+fn event(
+    kind: Kind,
+    presented: &Presented,
+    account: &Account,
+    method: &Method,
+    path: String,
+) -> Event {
+    let event = Event::new(kind)
+        .person(&account.person_id)
+        .client(&presented.client_id)
+        .account(&account.id)
+        .data("connection", account.connection.as_str())
+        .data("method", method.as_str())
+        // A path may name people: only a commitment to it enters the leaf.
+        .private("path", path);
+    match &presented.approval_id {
+        Some(approval) => event.approval(approval),
+        None => event,
+    }
+}
+
+/// Records a call before its answer leaves, and what it told about the account.
+async fn record(
+    engine: &Engine,
+    presented: &Presented,
+    call: &Call,
+    sent: &Result<Answer, Error>,
+    ended: bool,
+) -> Result<(), Error> {
+    let (status, outcome) = match sent {
+        Ok(answer) => (Some(answer.status.as_u16()), "answered"),
+        Err(Error::Unknown | Error::TooLarge(_)) => (None, "unknown"),
+        Err(_) => (None, "not_sent"),
+    };
+    let facts = (
+        presented.clone(),
+        call.account.clone(),
+        call.method.clone(),
+        call.path(),
+    );
+    engine
+        .store
+        .write(move |tx| {
+            let (presented, account, method, path) = facts.clone();
+            Box::pin(async move {
+                tx.note_use(&AccountUse::from(&account)).await?;
+                let mut event = event(Kind::CallMade, &presented, &account, &method, path).data("outcome", outcome);
+                if let Some(status) = status {
+                    event = event.data("status", status);
+                }
+                tx.record(event);
+                if ended {
+                    tx.execute(
+                        "update provider_grants set state = 'reconnect', updated_at = $2 where account_id = $1 and token_kind = 'user'",
+                        vec![(&account.id).into(), tx.now().into()],
+                    )
+                    .await?;
+                    tx.mark_reconnect(&account.id, &account.person_id, Reason::Revoked).await?;
+                }
+                Ok::<_, Error>(())
+            })
+        })
+        .await
+}
+
+async fn record_refusal(engine: &Engine, presented: &Presented, call: &Call) -> Result<(), Error> {
+    let facts = (
+        presented.clone(),
+        call.account.clone(),
+        call.method.clone(),
+        call.path(),
+    );
+    engine
+        .store
+        .write(move |tx| {
+            let (presented, account, method, path) = facts.clone();
+            Box::pin(async move {
+                tx.record(
+                    event(Kind::CallRefused, &presented, &account, &method, path)
+                        .data("reason", "permission"),
+                );
+                Ok::<_, Error>(())
+            })
+        })
+        .await
 }

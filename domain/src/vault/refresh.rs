@@ -106,7 +106,9 @@ pub(super) async fn fresh_after(
     let mut tries = 0;
     loop {
         tries += 1;
-        let held = Held::load(engine, account_id, kind).await?.ok_or(Error::NotFound)?;
+        let held = Held::load(engine, account_id, kind)
+            .await?
+            .ok_or(Error::NotFound)?;
         if held.grant.ended {
             return Err(reconnect(engine, &held, stored_reason(&held)));
         }
@@ -117,11 +119,19 @@ pub(super) async fn fresh_after(
         let now = engine.now();
         let left = held.grant.access_expires_at.map(|at| at - now);
         let is_spent = spent == Some(epoch);
-        let lives = !is_spent && held.grant.access_sealed.is_some() && left.is_none_or(|left| left > 0);
-        let must = !lives || (left.is_some_and(|left| left < TOO_SHORT_MS) && held.grant.refresh_sealed.is_some());
+        let lives =
+            !is_spent && held.grant.access_sealed.is_some() && left.is_none_or(|left| left > 0);
+        let must = !lives
+            || (left.is_some_and(|left| left < TOO_SHORT_MS)
+                && held.grant.refresh_sealed.is_some());
         if !must {
-            let life = held.grant.access_expires_at.map_or(0, |at| at - held.grant.obtained_at);
-            if left.is_some_and(|left| left < SOON_MS.min(life / 5)) && held.grant.refresh_sealed.is_some() {
+            let life = held
+                .grant
+                .access_expires_at
+                .map_or(0, |at| at - held.grant.obtained_at);
+            if left.is_some_and(|left| left < SOON_MS.min(life / 5))
+                && held.grant.refresh_sealed.is_some()
+            {
                 // Nobody waits for this one.
                 drop(start(engine, &held));
             }
@@ -140,7 +150,10 @@ pub(super) async fn fresh_after(
             Outcome::Refused(code) => return Err(refused(&held, &code)),
             Outcome::Fresh | Outcome::Down { .. } => {
                 let retry_after_s = match outcome {
-                    Outcome::Down { retry_after_s: Some(seconds), .. } => seconds.max(1),
+                    Outcome::Down {
+                        retry_after_s: Some(seconds),
+                        ..
+                    } => seconds.max(1),
                     _ => 1,
                 };
                 return Err(Error::ProviderDown {
@@ -195,17 +208,29 @@ fn start(engine: &Engine, held: &Held) -> Flight {
     let (sender, receiver) = oneshot::channel();
     let flight: Flight = async move {
         // A task that panicked has stored what it had stored; asking again is safe.
-        receiver.await.unwrap_or(Outcome::Down { retry_after_s: Some(1), ambiguous: true })
+        receiver.await.unwrap_or(Outcome::Down {
+            retry_after_s: Some(1),
+            ambiguous: true,
+        })
     }
     .boxed()
     .shared();
     flights.insert(grant.clone(), flight.clone());
     drop(flights);
-    let landing = Landing { engine: engine.clone(), grant: grant.clone() };
+    let landing = Landing {
+        engine: engine.clone(),
+        grant: grant.clone(),
+    };
     let (engine, epoch, entry) = (engine.clone(), held.grant.epoch, held.stored.entry);
     tokio::spawn(async move {
         let outcome = flight::fly(&engine, &grant.0, grant.1, epoch).await;
-        note(&engine, &grant, &outcome, entry.refresh.rule, entry.refresh.grace_seconds);
+        note(
+            &engine,
+            &grant,
+            &outcome,
+            entry.refresh.rule,
+            entry.refresh.grace_seconds,
+        );
         // Off the list before anybody hears of it: whoever comes later looks anew.
         drop(landing);
         let _ = sender.send(outcome);
@@ -226,7 +251,9 @@ impl Drop for Landing {
 }
 
 async fn wait(engine: &Engine, flight: Flight) -> Outcome {
-    let patience = engine.clock.sleep_until(engine.clock.monotonic() + PATIENCE_MS);
+    let patience = engine
+        .clock
+        .sleep_until(engine.clock.monotonic() + PATIENCE_MS);
     tokio::select! {
         outcome = flight => outcome,
         () = patience => Outcome::Down { retry_after_s: Some(5), ambiguous: false },
@@ -236,7 +263,9 @@ async fn wait(engine: &Engine, flight: Flight) -> Outcome {
 /// Waits for a refresh of this account that is under way in this process.
 pub(super) async fn settle(engine: &Engine, account_id: &str) {
     for kind in [TokenKind::User, TokenKind::Bot] {
-        let flight = locked(&engine.vault.flights).get(&(account_id.to_owned(), kind)).cloned();
+        let flight = locked(&engine.vault.flights)
+            .get(&(account_id.to_owned(), kind))
+            .cloned();
         if let Some(flight) = flight {
             wait(engine, flight).await;
         }
@@ -258,7 +287,10 @@ fn paused(engine: &Engine, held: &Held) -> Option<Outcome> {
     }
     let seconds = u64::try_from(left.div_euclid(1000) + 1).unwrap_or(1);
     Some(match &pause.outcome {
-        Outcome::Down { ambiguous, .. } => Outcome::Down { retry_after_s: Some(seconds), ambiguous: *ambiguous },
+        Outcome::Down { ambiguous, .. } => Outcome::Down {
+            retry_after_s: Some(seconds),
+            ambiguous: *ambiguous,
+        },
         other => other.clone(),
     })
 }
@@ -273,8 +305,12 @@ fn note(engine: &Engine, grant: &GrantKey, outcome: &Outcome, rule: RefreshRule,
             return;
         }
         Outcome::Refused(_) => (None, 30),
-        Outcome::Down { retry_after_s, ambiguous } => {
-            let strict = matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0;
+        Outcome::Down {
+            retry_after_s,
+            ambiguous,
+        } => {
+            let strict =
+                matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0;
             (*retry_after_s, if *ambiguous && strict { 30 } else { 1 })
         }
     };
@@ -287,6 +323,12 @@ fn note(engine: &Engine, grant: &GrantKey, outcome: &Outcome, rule: RefreshRule,
         pauses.retain(|_, pause| pause.until > now);
     }
     let until = engine.clock.monotonic() + i64::try_from(seconds).unwrap_or(60) * 1000;
-    pauses.insert(grant.clone(), Pause { failures, until, outcome: outcome.clone() });
+    pauses.insert(
+        grant.clone(),
+        Pause {
+            failures,
+            until,
+            outcome: outcome.clone(),
+        },
+    );
 }
-

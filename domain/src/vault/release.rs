@@ -50,14 +50,21 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
         permission.person_id == ask.person_id && permission.allows_release(scopes)
     };
     // Asked before the provider is: who may not have it must not cause calls.
-    if !permission.as_ref().is_some_and(|permission| allowed(permission, &account.scopes)) {
-        let why = if permission.is_some() { "not_release" } else { "no_permission" };
+    if !permission
+        .as_ref()
+        .is_some_and(|permission| allowed(permission, &account.scopes))
+    {
+        let why = if permission.is_some() {
+            "not_release"
+        } else {
+            "no_permission"
+        };
         return Err(refuse(engine, &ask, &account, why).await?);
     }
     let token = fresh_token(engine, &account.id, TokenKind::User).await?;
-    let left_s = token
-        .expires_at
-        .map_or(NO_END_CAP_S, |at| (at - engine.now()).div_euclid(1000).max(0));
+    let left_s = token.expires_at.map_or(NO_END_CAP_S, |at| {
+        (at - engine.now()).div_euclid(1000).max(0)
+    });
     let (client, scopes) = (ask.client_id.clone(), token.scopes.clone());
     let (used, recheck) = (AccountUse::from(&account), engine.clone());
     let (account_id, person) = (account.id.clone(), account.person_id.clone());
@@ -103,8 +110,17 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
 }
 
 /// Records a refusal and answers the error for it.
-async fn refuse(engine: &Engine, ask: &Release, account: &Account, why: &'static str) -> Result<Error, Error> {
-    let event = (ask.person_id.clone(), ask.client_id.clone(), account.id.clone());
+async fn refuse(
+    engine: &Engine,
+    ask: &Release,
+    account: &Account,
+    why: &'static str,
+) -> Result<Error, Error> {
+    let event = (
+        ask.person_id.clone(),
+        ask.client_id.clone(),
+        account.id.clone(),
+    );
     engine
         .store
         .write(move |tx| {

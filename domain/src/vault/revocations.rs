@@ -49,7 +49,16 @@ pub(super) struct Prepared {
 
 fn place(id: &str, account_id: &str, stored: &Stored) -> Place {
     let connection = &stored.connection;
-    Place::of("revocation", &[id, account_id, &connection.id, &connection.client_id, &stored.origins])
+    Place::of(
+        "revocation",
+        &[
+            id,
+            account_id,
+            &connection.id,
+            &connection.client_id,
+            &stored.origins,
+        ],
+    )
 }
 
 /// Seals what is to be revoked. `None` when the provider has no way to.
@@ -66,7 +75,12 @@ pub(super) async fn prepare(
     let (key, wrapped) = DataKey::make(engine, "revocations", &id).await?;
     let text = Secret::new(serde_json::to_string(endings).map_err(|_| Error::NotFound)?);
     let sealed = key.seal(engine, &place(&id, account_id, stored), text.expose())?;
-    Ok(Some(Prepared { id, account_id: account_id.to_owned(), sealed, wrapped }))
+    Ok(Some(Prepared {
+        id,
+        account_id: account_id.to_owned(),
+        sealed,
+        wrapped,
+    }))
 }
 
 /// Queues tokens that nobody holds any more, and tries at once.
@@ -113,7 +127,9 @@ pub async fn run_due(engine: &Engine, limit: i64) -> Result<usize, Error> {
             Ok(true) => settled += 1,
             Ok(false) => {}
             // One that cannot be read must not keep the others waiting.
-            Err(error) => tracing::error!(%error, revocation = id, "a revocation could not be tried"),
+            Err(error) => {
+                tracing::error!(%error, revocation = id, "a revocation could not be tried")
+            }
         }
     }
     Ok(settled)
@@ -149,7 +165,9 @@ pub(super) async fn try_one(engine: &Engine, id: &str) -> Result<bool, Error> {
         Err(Error::Keys(_) | Error::UnknownConnection { .. } | Error::Invalid(_)) => {
             ("given_up", "the connection changed".to_owned(), 0)
         }
-        Err(Error::ProviderRefused { code, .. }) if claimed.attempts >= ATTEMPTS => ("given_up", code, 0),
+        Err(Error::ProviderRefused { code, .. }) if claimed.attempts >= ATTEMPTS => {
+            ("given_up", code, 0)
+        }
         Err(Error::ProviderRefused { code, .. }) => {
             let minutes = 1_i64 << claimed.attempts.clamp(0, 9);
             ("queued", code, minutes * 60_000)
@@ -204,11 +222,16 @@ async fn carry_out(engine: &Engine, id: &str, claimed: &Claimed) -> Result<Done,
         };
         let Some(token) = token else { continue };
         let token = Secret::new(token.clone());
-        let refused = |code: String| Error::ProviderRefused { connection: claimed.connection.clone(), code };
-        ask_revoke(engine, &stored, &token).await.map_err(|error| match error {
-            TokenError::Refused(code) | TokenError::InvalidClient(code) => refused(code),
-            _ => refused("unavailable".to_owned()),
-        })?;
+        let refused = |code: String| Error::ProviderRefused {
+            connection: claimed.connection.clone(),
+            code,
+        };
+        ask_revoke(engine, &stored, &token)
+            .await
+            .map_err(|error| match error {
+                TokenError::Refused(code) | TokenError::InvalidClient(code) => refused(code),
+                _ => refused("unavailable".to_owned()),
+            })?;
     }
     Ok(Done::Revoked)
 }
@@ -271,7 +294,13 @@ impl Tx {
     }
 
     /// Settles or puts off; a settled one keeps no token.
-    async fn end_revocation(&mut self, id: &str, state: &str, detail: &str, next_ms: i64) -> Result<(), storage::Error> {
+    async fn end_revocation(
+        &mut self,
+        id: &str,
+        state: &str,
+        detail: &str,
+        next_ms: i64,
+    ) -> Result<(), storage::Error> {
         let next_at = self.now() + next_ms;
         self.execute(
             "update revocations set state = $2, detail = $3, next_at = $4 where id = $1 and state = 'queued'",

@@ -96,7 +96,11 @@ impl Tx {
             .transpose()
     }
 
-    pub(super) async fn grant_row(&mut self, account: &str, kind: TokenKind) -> Result<Option<GrantRow>, Error> {
+    pub(super) async fn grant_row(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+    ) -> Result<Option<GrantRow>, Error> {
         let row = self
             .optional(
                 "select account_id as id, lock_key, epoch, state, scopes, access_sealed, access_expires_at, \
@@ -147,7 +151,12 @@ impl Tx {
     }
 
     /// Whether a call with this refresh token may have been carried out unanswered.
-    pub(super) async fn unresolved(&mut self, account: &str, kind: TokenKind, parent: &[u8]) -> Result<bool, Error> {
+    pub(super) async fn unresolved(
+        &mut self,
+        account: &str,
+        kind: TokenKind,
+        parent: &[u8],
+    ) -> Result<bool, Error> {
         Ok(self
             .optional(
                 "select id from refresh_intents where account_id = $1 and token_kind = $2 and parent_hash = $3 \
@@ -312,7 +321,12 @@ impl Tx {
     }
 
     /// The account needs its person: says so once.
-    pub(super) async fn mark_reconnect(&mut self, account: &str, person: &str, reason: Reason) -> Result<(), Error> {
+    pub(super) async fn mark_reconnect(
+        &mut self,
+        account: &str,
+        person: &str,
+        reason: Reason,
+    ) -> Result<(), Error> {
         let changed = self
             .execute(
                 "update accounts set state = 'reconnect', state_reason = $2, updated_at = $3 where id = $1 and state = 'linked'",
@@ -360,4 +374,3 @@ impl From<&Account> for AccountUse {
         }
     }
 }
-

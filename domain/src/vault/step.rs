@@ -26,14 +26,26 @@ pub(super) struct State {
 enum Phase {
     Start,
     /// Reading the grant, with the lease or without.
-    Looking { leased: bool },
+    Looking {
+        leased: bool,
+    },
     Leasing,
-    Waiting { counter: i64 },
-    Intending { unresolved: bool },
-    Calling { unresolved: bool },
+    Waiting {
+        counter: i64,
+    },
+    Intending {
+        unresolved: bool,
+    },
+    Calling {
+        unresolved: bool,
+    },
     Keeping,
-    Choosing { leased: bool },
-    Settling { then: Then },
+    Choosing {
+        leased: bool,
+    },
+    Settling {
+        then: Then,
+    },
     Over,
 }
 
@@ -67,7 +79,9 @@ pub(super) enum Event {
     Seen(View),
     LeaseTaken,
     /// Somebody else has it; `counter` names that holding.
-    LeaseHeld { counter: i64 },
+    LeaseHeld {
+        counter: i64,
+    },
     /// The holding we waited on is over.
     LeaseFreed,
     /// It has stood unchanged for longer than a call can take.
@@ -79,9 +93,13 @@ pub(super) enum Event {
     /// The provider said no.
     Refused(Refusal),
     /// Surely not carried out.
-    NotDone { retry_after_s: Option<u64> },
+    NotDone {
+        retry_after_s: Option<u64>,
+    },
     /// Perhaps carried out; the answer is lost.
-    Unanswered { retry_after_s: Option<u64> },
+    Unanswered {
+        retry_after_s: Option<u64>,
+    },
     /// The lease is too old to send anything.
     TooLate,
     Kept,
@@ -154,32 +172,53 @@ pub(super) enum Outcome {
     /// Only the person can mend it.
     Reconnect(Reason),
     /// Try again later.
-    Down { retry_after_s: Option<u64>, ambiguous: bool },
+    Down {
+        retry_after_s: Option<u64>,
+        ambiguous: bool,
+    },
     /// The provider refused, by this code.
     Refused(String),
 }
 
 impl State {
     pub(super) const fn start() -> Self {
-        Self { phase: Phase::Start, tries: 0 }
+        Self {
+            phase: Phase::Start,
+            tries: 0,
+        }
     }
 
     fn to(&self, phase: Phase) -> Self {
-        Self { phase, tries: self.tries }
+        Self {
+            phase,
+            tries: self.tries,
+        }
     }
 }
 
 /// The next state and the next thing to do.
 pub(super) fn step(state: &State, event: Event) -> (State, Effect) {
-    use Phase::{Calling, Choosing, Intending, Keeping, Leasing, Looking, Over, Settling, Start, Waiting};
+    use Phase::{
+        Calling, Choosing, Intending, Keeping, Leasing, Looking, Over, Settling, Start, Waiting,
+    };
     let finish = |outcome| (state.to(Over), Effect::Finish(outcome));
     let settle = |settlement, outcome| {
-        (state.to(Settling { then: Then::Finish(outcome) }), Effect::Settle(settlement))
+        (
+            state.to(Settling {
+                then: Then::Finish(outcome),
+            }),
+            Effect::Settle(settlement),
+        )
     };
     // Ends without a call: with the lease, let go of it first.
     let end = |leased: bool, outcome: Outcome| {
         if leased {
-            (state.to(Settling { then: Then::Finish(outcome) }), Effect::Release)
+            (
+                state.to(Settling {
+                    then: Then::Finish(outcome),
+                }),
+                Effect::Release,
+            )
         } else {
             finish(outcome)
         }
@@ -200,47 +239,73 @@ pub(super) fn step(state: &State, event: Event) -> (State, Effect) {
             } else if !leased {
                 (state.to(Leasing), Effect::TakeLease { over: None })
             } else if view.can_refresh {
-                (state.to(Intending { unresolved: view.unresolved }), Effect::WriteIntent)
+                (
+                    state.to(Intending {
+                        unresolved: view.unresolved,
+                    }),
+                    Effect::WriteIntent,
+                )
             } else {
                 let reason = Reason::NothingToRefresh;
                 settle(Settlement::Ended(reason), Outcome::Reconnect(reason))
             }
         }
         (Leasing, Event::LeaseTaken) => (state.to(Looking { leased: true }), Effect::Look),
-        (Leasing, Event::LeaseHeld { counter }) => {
-            (state.to(Waiting { counter }), Effect::AwaitLease { counter })
-        }
+        (Leasing, Event::LeaseHeld { counter }) => (
+            state.to(Waiting { counter }),
+            Effect::AwaitLease { counter },
+        ),
         // The holder may have left a result: look before taking anything.
         (Waiting { .. }, Event::LeaseFreed) => again(state),
-        (Waiting { counter }, Event::LeaseOverdue) => {
-            (state.to(Leasing), Effect::TakeLease { over: Some(*counter) })
-        }
-        (Intending { unresolved }, Event::IntentWritten) => {
-            (state.to(Calling { unresolved: *unresolved }), Effect::AskProvider)
-        }
+        (Waiting { counter }, Event::LeaseOverdue) => (
+            state.to(Leasing),
+            Effect::TakeLease {
+                over: Some(*counter),
+            },
+        ),
+        (Intending { unresolved }, Event::IntentWritten) => (
+            state.to(Calling {
+                unresolved: *unresolved,
+            }),
+            Effect::AskProvider,
+        ),
         (Intending { .. }, Event::IntentMoved) => again(state),
         (Calling { .. }, Event::Answered) => (state.to(Keeping), Effect::KeepAnswer),
         (Calling { unresolved }, Event::Refused(Refusal::Grant)) => {
             // After a lost answer this may be the provider's way of saying
             // that the old token was spent by it: another story for people.
-            let reason = if *unresolved { Reason::AnswerLost } else { Reason::Revoked };
+            let reason = if *unresolved {
+                Reason::AnswerLost
+            } else {
+                Reason::Revoked
+            };
             settle(Settlement::Ended(reason), Outcome::Reconnect(reason))
         }
-        (Calling { .. }, Event::Refused(Refusal::Client(code))) => {
-            settle(Settlement::ClientRefused(code.clone()), Outcome::Refused(code))
-        }
+        (Calling { .. }, Event::Refused(Refusal::Client(code))) => settle(
+            Settlement::ClientRefused(code.clone()),
+            Outcome::Refused(code),
+        ),
         (Calling { .. }, Event::Refused(Refusal::Other(code))) => {
             settle(Settlement::Refused(code.clone()), Outcome::Refused(code))
         }
-        (Calling { .. }, Event::NotDone { retry_after_s }) => {
-            settle(Settlement::NotDone, Outcome::Down { retry_after_s, ambiguous: false })
-        }
-        (Calling { .. }, Event::Unanswered { retry_after_s }) => {
-            settle(Settlement::Unknown, Outcome::Down { retry_after_s, ambiguous: true })
-        }
-        (Calling { .. }, Event::TooLate) => {
-            (state.to(Settling { then: Then::Again }), Effect::Settle(Settlement::NotDone))
-        }
+        (Calling { .. }, Event::NotDone { retry_after_s }) => settle(
+            Settlement::NotDone,
+            Outcome::Down {
+                retry_after_s,
+                ambiguous: false,
+            },
+        ),
+        (Calling { .. }, Event::Unanswered { retry_after_s }) => settle(
+            Settlement::Unknown,
+            Outcome::Down {
+                retry_after_s,
+                ambiguous: true,
+            },
+        ),
+        (Calling { .. }, Event::TooLate) => (
+            state.to(Settling { then: Then::Again }),
+            Effect::Settle(Settlement::NotDone),
+        ),
         (Keeping, Event::Kept) => (state.to(Choosing { leased: true }), Effect::Choose),
         (Keeping, Event::KeptForRevocation) => end(true, Outcome::Gone),
         (Choosing { .. }, Event::Chosen) => again(state),
@@ -251,20 +316,43 @@ pub(super) fn step(state: &State, event: Event) -> (State, Effect) {
                 again(state)
             }
         }
-        (Settling { then: Then::Finish(outcome) }, Event::Settled) => finish(outcome.clone()),
+        (
+            Settling {
+                then: Then::Finish(outcome),
+            },
+            Event::Settled,
+        ) => finish(outcome.clone()),
         (Settling { then: Then::Again }, Event::Settled) => again(state),
         // No driver can bring this about; giving up for now loses nothing.
-        (_, _) => finish(Outcome::Down { retry_after_s: None, ambiguous: false }),
+        (_, _) => finish(Outcome::Down {
+            retry_after_s: None,
+            ambiguous: false,
+        }),
     }
 }
 
 fn again(state: &State) -> (State, Effect) {
     let tries = state.tries + 1;
     if tries >= TRIES {
-        let outcome = Outcome::Down { retry_after_s: Some(1), ambiguous: false };
-        return (State { phase: Phase::Over, tries }, Effect::Finish(outcome));
+        let outcome = Outcome::Down {
+            retry_after_s: Some(1),
+            ambiguous: false,
+        };
+        return (
+            State {
+                phase: Phase::Over,
+                tries,
+            },
+            Effect::Finish(outcome),
+        );
     }
-    (State { phase: Phase::Looking { leased: false }, tries }, Effect::Look)
+    (
+        State {
+            phase: Phase::Looking { leased: false },
+            tries,
+        },
+        Effect::Look,
+    )
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType};
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest, HttpResponse,
-    PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, TokenResponse as _, TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest,
+    HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
+    TokenResponse as _, TokenUrl,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -107,7 +108,11 @@ pub(super) fn safe_code(code: &str) -> String {
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'))
         .take(64)
         .collect();
-    if safe.is_empty() { "unnamed".to_owned() } else { safe }
+    if safe.is_empty() {
+        "unnamed".to_owned()
+    } else {
+        safe
+    }
 }
 
 /// Asks the token endpoint.
@@ -131,9 +136,18 @@ pub(super) async fn ask_token(
             ClientAuth::Basic => AuthType::BasicAuth,
         })
         .set_token_uri(TokenUrl::from_url(stored.endpoints.token.clone()));
-    let http = Http { engine: engine.clone(), entry, kind, side: side.clone() };
+    let http = Http {
+        engine: engine.clone(),
+        entry,
+        kind,
+        side: side.clone(),
+    };
     let answered = match grant {
-        Grant::Code { code, verifier, redirect_uri } => {
+        Grant::Code {
+            code,
+            verifier,
+            redirect_uri,
+        } => {
             let redirect = RedirectUrl::new(redirect_uri.to_owned())
                 .map_err(|_| TokenError::Refused("redirect_uri".to_owned()))?;
             client
@@ -158,7 +172,9 @@ pub(super) async fn ask_token(
     Ok(TokenAnswer {
         tokens: Tokens {
             access: Secret::new(answered.access_token().secret().clone()),
-            refresh: answered.refresh_token().map(|token| Secret::new(token.secret().clone())),
+            refresh: answered
+                .refresh_token()
+                .map(|token| Secret::new(token.secret().clone())),
             scopes: answered
                 .scopes()
                 .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect()),
@@ -189,7 +205,9 @@ fn told(error: RequestTokenError<TokenError, BasicErrorResponse>) -> TokenError 
         RequestTokenError::ServerResponse(answer) => match answer.error() {
             BasicErrorResponseType::InvalidGrant => TokenError::InvalidGrant,
             BasicErrorResponseType::InvalidClient => TokenError::InvalidClient(
-                answer.error_description().map_or_else(|| "invalid_client".to_owned(), Clone::clone),
+                answer
+                    .error_description()
+                    .map_or_else(|| "invalid_client".to_owned(), Clone::clone),
             ),
             other => TokenError::Refused(safe_code(other.as_ref())),
         },
@@ -225,7 +243,13 @@ impl<'c> AsyncHttpClient<'c> for Http {
     type Future = BoxFuture<'c, Result<HttpResponse, TokenError>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(exchange(&self.engine, self.entry, self.kind, request, &self.side))
+        Box::pin(exchange(
+            &self.engine,
+            self.entry,
+            self.kind,
+            request,
+            &self.side,
+        ))
     }
 }
 
@@ -319,11 +343,16 @@ fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenError> {
         Ok(json @ Value::Object(_)) => json,
         _ => return Err(TokenError::Lost("the answer is not JSON")),
     };
-    let failed = json.get("ok") == Some(&Value::Bool(false)) || !answer.status.is_success() || json.get("error").is_some();
+    let failed = json.get("ok") == Some(&Value::Bool(false))
+        || !answer.status.is_success()
+        || json.get("error").is_some();
     if !failed {
         return Ok(json);
     }
-    let code = json.get("error").and_then(Value::as_str).unwrap_or_default();
+    let code = json
+        .get("error")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let is = |list: &[String]| list.iter().any(|known| known == code);
     Err(if is(&entry.errors.invalid_grant) {
         TokenError::InvalidGrant
@@ -386,8 +415,15 @@ fn standard(token: &Value) -> Value {
 
 fn plain_rfc6749(entry: &Provider, json: &Value, side: &Mutex<Side>) -> Value {
     let found = Found {
-        identity_url: entry.identity.pointer.as_deref().and_then(|at| text(json, at)),
-        instance_url: entry.instance.as_ref().and_then(|instance| text(json, &instance.pointer)),
+        identity_url: entry
+            .identity
+            .pointer
+            .as_deref()
+            .and_then(|at| text(json, at)),
+        instance_url: entry
+            .instance
+            .as_ref()
+            .and_then(|instance| text(json, &instance.pointer)),
         ..Found::default()
     };
     side.lock().unwrap_or_else(PoisonError::into_inner).found = found;
@@ -397,7 +433,9 @@ fn plain_rfc6749(entry: &Provider, json: &Value, side: &Mutex<Side>) -> Value {
 /// Slack v2: the person's token nested in `authed_user`, the bot's at the top;
 /// the answer to a refresh has its one token at the top.
 fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Side>) -> Value {
-    let user = json.get("authed_user").filter(|user| user.get("access_token").is_some());
+    let user = json
+        .get("authed_user")
+        .filter(|user| user.get("access_token").is_some());
     let top = json.get("access_token").is_some();
     let mut side = side.lock().unwrap_or_else(PoisonError::into_inner);
     side.found = Found {
@@ -419,7 +457,16 @@ fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Side>) -> Val
                 });
             }
             // Without a person's token the crate finds no `access_token`, and says so.
-            user.map_or_else(|| if side.bot.is_some() { json!({}) } else { standard(json) }, standard)
+            user.map_or_else(
+                || {
+                    if side.bot.is_some() {
+                        json!({})
+                    } else {
+                        standard(json)
+                    }
+                },
+                standard,
+            )
         }
     }
 }
@@ -446,7 +493,10 @@ pub(super) async fn identify(
             stored.endpoints.identity.clone().ok_or_else(unclear)?
         }
         IdentityFrom::AnswerUrl => {
-            let url = found.identity_url.as_deref().and_then(|url| Url::parse(url).ok());
+            let url = found
+                .identity_url
+                .as_deref()
+                .and_then(|url| Url::parse(url).ok());
             // The token goes there: only to the origin that gave it.
             url.filter(|url| url.origin() == stored.endpoints.token.origin())
                 .ok_or_else(|| TokenError::Refused("identity_elsewhere".to_owned()))?
@@ -454,20 +504,28 @@ pub(super) async fn identify(
     };
     let mut headers = bearer(&answer.tokens.access)?;
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let method = if rule.method == "POST" { Method::POST } else { Method::GET };
+    let method = if rule.method == "POST" {
+        Method::POST
+    } else {
+        Method::GET
+    };
     let told = send(engine, method, url, headers, Bytes::new())
         .await
         .and_then(|answer| judged(stored.entry, &answer));
     let json = match (told, rule.from) {
         (Ok(json), _) => json,
         // The token answer has said who it is; only the name is missing.
-        (Err(TokenError::Down { .. } | TokenError::Limited { .. }), IdentityFrom::TokenAnswer) => Value::Null,
+        (Err(TokenError::Down { .. } | TokenError::Limited { .. }), IdentityFrom::TokenAnswer) => {
+            Value::Null
+        }
         (Err(error), _) => return Err(error),
     };
     let mut tenant = text(&json, &rule.tenant);
     let mut subject = text(&json, &rule.subject);
     if rule.from == IdentityFrom::TokenAnswer {
-        let agrees = |said: &Option<String>, told: &Option<String>| said.is_none() || told.is_none() || said == told;
+        let agrees = |said: &Option<String>, told: &Option<String>| {
+            said.is_none() || told.is_none() || said == told
+        };
         if !agrees(&subject, &found.subject) || !agrees(&tenant, &found.tenant) {
             return Err(TokenError::Refused("identity_mismatch".to_owned()));
         }
@@ -488,7 +546,11 @@ pub(super) async fn identify(
     Ok(Identity {
         tenant: tenant.unwrap_or_default(),
         subject,
-        label: label.chars().filter(|c| !c.is_control()).take(120).collect(),
+        label: label
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(120)
+            .collect(),
     })
 }
 
@@ -522,7 +584,10 @@ pub(super) async fn ask_revoke(
         }
     };
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
     let answer = send(engine, Method::POST, url, headers, Bytes::from(body)).await?;
     // RFC 7009 §2.2: an empty 200 is the good answer.
     if answer.status.is_success() && serde_json::from_slice::<Value>(&answer.body).is_err() {
@@ -531,7 +596,11 @@ pub(super) async fn ask_revoke(
     match judged(stored.entry, &answer) {
         Ok(_) | Err(TokenError::InvalidGrant) => Ok(()),
         // RFC 7009 §2.2 and Google's and Salesforce's words for a token that is gone already.
-        Err(TokenError::Refused(code)) if matches!(code.as_str(), "invalid_token" | "unsupported_token_type") => Ok(()),
+        Err(TokenError::Refused(code))
+            if matches!(code.as_str(), "invalid_token" | "unsupported_token_type") =>
+        {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }
@@ -555,8 +624,14 @@ mod tests {
 
     #[test]
     fn only_a_word_for_it_ends_a_grant() {
-        assert_eq!(meaning("google", 400, r#"{"error":"invalid_grant"}"#), TokenError::InvalidGrant);
-        assert_eq!(meaning("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#), TokenError::InvalidGrant);
+        assert_eq!(
+            meaning("google", 400, r#"{"error":"invalid_grant"}"#),
+            TokenError::InvalidGrant
+        );
+        assert_eq!(
+            meaning("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#),
+            TokenError::InvalidGrant
+        );
         for (status, body) in [
             (500, r#"{"error":"invalid_grant"}"#),
             (502, "<html>"),
@@ -569,7 +644,11 @@ mod tests {
             (200, r#"{"ok":false,"error":"internal_error"}"#),
         ] {
             for id in ["slack", "google", "salesforce"] {
-                assert_ne!(meaning(id, status, body), TokenError::InvalidGrant, "{id} {status} {body}");
+                assert_ne!(
+                    meaning(id, status, body),
+                    TokenError::InvalidGrant,
+                    "{id} {status} {body}"
+                );
             }
         }
     }
@@ -583,11 +662,17 @@ mod tests {
         });
         let side = Mutex::default();
         let plain = plain_slack(&json, None, &side);
-        assert_eq!(plain, json!({ "access_token": "xoxp-1", "token_type": "bearer", "scope": "chat:write users:read", "expires_in": 10 }));
+        assert_eq!(
+            plain,
+            json!({ "access_token": "xoxp-1", "token_type": "bearer", "scope": "chat:write users:read", "expires_in": 10 })
+        );
         let side = side.into_inner().unwrap();
         assert_eq!(side.bot.unwrap().access.expose(), "xoxb-1");
         assert_eq!(side.found.tenant.as_deref(), Some("T1"));
         let refreshed = json!({ "ok": true, "access_token": "xoxe.xoxp-2", "token_type": "user", "authed_user": { "id": "U1" } });
-        assert_eq!(plain_slack(&refreshed, Some(TokenKind::User), &Mutex::default())["access_token"], "xoxe.xoxp-2");
+        assert_eq!(
+            plain_slack(&refreshed, Some(TokenKind::User), &Mutex::default())["access_token"],
+            "xoxe.xoxp-2"
+        );
     }
 }

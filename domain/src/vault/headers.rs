@@ -1,0 +1,234 @@
+//! Which headers and paths pass the proxy, in both directions.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Never passed on, either way: hop by hop (RFC 9110 §7.6.1), about the
+/// connection to us, or about who is connected.
+const DROPPED: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "via",
+    "forwarded",
+    "x-real-ip",
+    "true-client-ip",
+    "alt-svc",
+    // Credentials of somebody else: the agent's of us, the provider's of a browser.
+    "authorization",
+    "cookie",
+    "set-cookie",
+    "www-authenticate",
+    "dpop",
+    "x-csrf-token",
+    // What only browsers send, or obey.
+    "origin",
+    "referer",
+    "clear-site-data",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "strict-transport-security",
+    "service-worker-allowed",
+    "refresh",
+    "link",
+    "report-to",
+    "nel",
+    "reporting-endpoints",
+    // An answer that comes compressed could not be scrubbed.
+    "accept-encoding",
+];
+
+const DROPPED_BEGINNINGS: &[&str] = &[
+    "x-forwarded-",
+    "sec-",
+    "access-control-",
+    "cf-",
+    "proxy-",
+    "x-attorn-",
+    "attorn-",
+];
+
+/// A header by which a provider could read another method than the permitted one.
+const METHOD_OVERRIDES: &[&str] = &[
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-method",
+];
+
+fn dropped(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    DROPPED.contains(&name)
+        || DROPPED_BEGINNINGS
+            .iter()
+            .any(|beginning| name.starts_with(beginning))
+}
+
+/// What may pass. Headers that `Connection` names go too.
+pub(super) fn passed(headers: &HeaderMap) -> HeaderMap {
+    let named: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    headers
+        .iter()
+        .filter(|(name, _)| !dropped(name) && !named.iter().any(|other| other == name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The name of a method override among the headers, if there is one.
+pub(super) fn method_override(headers: &HeaderMap) -> Option<&'static str> {
+    METHOD_OVERRIDES
+        .iter()
+        .copied()
+        .find(|name| headers.contains_key(*name))
+}
+
+/// Refuses a raw path and query that a provider, or anything before it, could
+/// read as another one than we did.
+pub(super) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
+    if !path_and_query
+        .bytes()
+        .all(|byte| (0x21..=0x7e).contains(&byte))
+    {
+        return Err("the path may hold printable ASCII only; encode the rest");
+    }
+    if path_and_query.contains('#') {
+        return Err("the path may not hold a fragment");
+    }
+    let (path, _) = path_and_query
+        .split_once('?')
+        .unwrap_or((path_and_query, ""));
+    if !path.starts_with('/') {
+        return Err("the path must begin with /");
+    }
+    if path.contains('\\') {
+        return Err("the path may not hold a backslash");
+    }
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        let Some(code) = rest
+            .get(at + 1..at + 3)
+            .and_then(|code| u8::from_str_radix(code, 16).ok())
+        else {
+            return Err("the path holds a % that encodes nothing");
+        };
+        if matches!(code, b'/' | b'\\' | b'.' | b'%' | 0..=0x1f | 0x7f) {
+            return Err(
+                "the path may not hold an encoded slash, backslash, dot, percent sign or control character",
+            );
+        }
+        rest = &rest[at + 3..];
+    }
+    let mut segments = path[1..].split('/').peekable();
+    while let Some(segment) = segments.next() {
+        if segment == "." || segment == ".." {
+            return Err("the path may not hold dot segments");
+        }
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err("the path may not hold empty segments");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn only_plain_paths_pass() {
+        for good in [
+            "/",
+            "/chat.postMessage",
+            "/a/b/",
+            "/q?x=%2F..&y=a//b",
+            "/a%20b",
+            "/..a/b..",
+            "/v1/a:watch",
+        ] {
+            assert_eq!(check_path(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "a",
+            "//a",
+            "/a//b",
+            "/./a",
+            "/a/..",
+            "/../a",
+            "/a/%2e%2E/b",
+            "/a%2Fb",
+            "/a%5cb",
+            "/a\\b",
+            "/a%00",
+            "/a%zz",
+            "/a%2",
+            "/%252e",
+            "/a b",
+            "/a#b",
+            "/ä",
+            "/a\r\nb",
+        ] {
+            assert!(check_path(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_connections_and_credentials_stays_here() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "authorization",
+            "cookie",
+            "x-forwarded-for",
+            "forwarded",
+            "connection",
+            "x-mine",
+            "te",
+            "host",
+            "set-cookie",
+            "accept-encoding",
+            "sec-fetch-site",
+        ] {
+            headers.insert(
+                HeaderName::from_static(name),
+                "x-mine, close".parse().unwrap(),
+            );
+        }
+        headers.insert("content-type", "application/json".parse().unwrap());
+        headers.insert("x-other", "1".parse().unwrap());
+        let mut left: Vec<_> = passed(&headers)
+            .keys()
+            .map(|name| name.as_str().to_owned())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["content-type", "x-other"]);
+        headers.insert("x-http-method-override", "DELETE".parse().unwrap());
+        assert!(method_override(&headers).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_panics_and_a_good_one_means_the_same_to_a_url_parser(path in "/[ -~]{0,40}") {
+            if check_path(&path).is_ok() {
+                let url = url::Url::parse(&format!("https://api.example{path}")).unwrap();
+                prop_assert_eq!(url.host_str(), Some("api.example"));
+                let depth = |text: &str| text.split('/').count();
+                prop_assert_eq!(depth(url.path()), depth(path.split('?').next().unwrap()));
+            }
+        }
+    }
+}
