@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sqlx::Connection as _;
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::clock::ManualClock;
@@ -56,34 +57,72 @@ impl Deref for Bench {
     }
 }
 
-/// A database that nobody else has.
-async fn database(folder: &tempfile::TempDir) -> Location {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+/// Making an RSA key takes half a second: one database is prepared with its
+/// keys, and every test gets a copy.
+enum Template {
+    /// The file's bytes.
+    Sqlite(Vec<u8>),
+    /// The database's name, and the server's address.
+    Postgres(String, String),
+}
+
+static TEMPLATE: OnceCell<Template> = OnceCell::const_new();
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+async fn template() -> Template {
+    let clock = ManualClock::at(START);
     if std::env::var("ATTORN_TEST_DATABASE").as_deref() != Ok("postgres") {
-        return Location::Sqlite(folder.path().join("attorn.db"));
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("attorn.db");
+        let engine = engine(&Location::Sqlite(path.clone()), &clock, ISSUER, 0).await;
+        engine.store.close().await;
+        return Template::Sqlite(std::fs::read(&path).expect("the template can be read"));
     }
     let server = std::env::var("ATTORN_TEST_POSTGRES")
         .expect("ATTORN_TEST_POSTGRES says where the test server is");
-    let name = format!(
-        "attorn_test_{}_{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
-    let mut connection = sqlx::PgConnection::connect(&server)
+    let name = format!("attorn_test_{}_template", std::process::id());
+    create(&server, &name, "template0").await;
+    let engine = engine(&at(&server, &name), &clock, ISSUER, 0).await;
+    engine.store.close().await;
+    Template::Postgres(name, server)
+}
+
+fn at(server: &str, name: &str) -> Location {
+    let mut url = Url::parse(server).expect("ATTORN_TEST_POSTGRES is an address");
+    url.set_path(name);
+    Location::Postgres(url.into())
+}
+
+async fn create(server: &str, name: &str, template: &str) {
+    let mut connection = sqlx::PgConnection::connect(server)
         .await
         .expect("the test server answers");
     for sql in [
         format!("drop database if exists {name}"),
-        format!("create database {name}"),
+        format!("create database {name} template {template}"),
     ] {
         sqlx::query(sqlx::AssertSqlSafe(sql))
             .execute(&mut connection)
             .await
             .expect("a test database can be created");
     }
-    let mut url = Url::parse(&server).expect("ATTORN_TEST_POSTGRES is an address");
-    url.set_path(&name);
-    Location::Postgres(url.into())
+}
+
+/// A database that nobody else has.
+async fn database(folder: &tempfile::TempDir) -> Location {
+    match TEMPLATE.get_or_init(template).await {
+        Template::Sqlite(bytes) => {
+            let path = folder.path().join("attorn.db");
+            std::fs::write(&path, bytes).expect("the template can be copied");
+            Location::Sqlite(path)
+        }
+        Template::Postgres(template, server) => {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("attorn_test_{}_{number}", std::process::id());
+            create(server, &name, template).await;
+            at(server, &name)
+        }
+    }
 }
 
 async fn engine(location: &Location, clock: &ManualClock, issuer: &str, seed: u64) -> Engine {

@@ -24,7 +24,7 @@ mod ciba;
 mod client_credentials;
 pub mod clients;
 mod code;
-mod consent_page;
+pub mod consent_page;
 pub mod consents;
 pub mod error;
 pub mod exchange;

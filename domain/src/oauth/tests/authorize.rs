@@ -48,9 +48,14 @@ async fn a_foreign_client_or_redirect_is_never_redirected() {
         ("redirect_uri", "https://AGENT.test/callback"),
     ] {
         let answer = check(&bench, &params(&client, &[changes])).await;
-        assert!(matches!(answer, Err(AuthorizeError::ShowPage(_))), "{changes:?}");
+        assert!(
+            matches!(answer, Err(AuthorizeError::ShowPage(_))),
+            "{changes:?}"
+        );
     }
-    clients::freeze(&bench, None, &client.id, ClientState::Frozen).await.unwrap();
+    clients::freeze(&bench, None, &client.id, ClientState::Frozen)
+        .await
+        .unwrap();
     let frozen = check(&bench, &params(&client, &[])).await;
     assert!(matches!(frozen, Err(AuthorizeError::ShowPage(_))));
 }
@@ -74,15 +79,26 @@ async fn every_other_fault_goes_back_to_the_client_with_state_and_issuer() {
         ("prompt", "none login", "invalid_request"),
         ("prompt", "dance", "invalid_request"),
         ("max_age", "-1", "invalid_request"),
-        ("authorization_details", "{}", "invalid_authorization_details"),
-        ("authorization_details", r#"[{"type":"other"}]"#, "invalid_authorization_details"),
+        (
+            "authorization_details",
+            "{}",
+            "invalid_authorization_details",
+        ),
+        (
+            "authorization_details",
+            r#"[{"type":"other"}]"#,
+            "invalid_authorization_details",
+        ),
     ] {
         let answer = check(&bench, &params(&client, &[(name, text)])).await;
         let Err(AuthorizeError::Redirect { to, error }) = answer else {
             panic!("{name}={text} should go back");
         };
         assert_eq!(error.code.word(), code, "{name}={text}");
-        assert!(to.as_str().starts_with("https://agent.test/callback?error="));
+        assert!(
+            to.as_str()
+                .starts_with("https://agent.test/callback?error=")
+        );
         assert_eq!(value(&to, "error").as_deref(), Some(code));
         assert_eq!(value(&to, "state").as_deref(), Some("a state & more"));
         assert_eq!(value(&to, "iss"), Some(bench.settings.issuer.clone()));
@@ -97,7 +113,9 @@ async fn consent_is_asked_once_remembered_and_revocable() {
     let (client, _) = bench.client("Agent").await;
     let request = good(&bench, &client, &[]).await;
     assert!(consent_needed(&bench, &ada.id, &request).await.unwrap());
-    let to = allow(&bench, &ada.id, bench.now(), &request, vec![]).await.unwrap();
+    let to = allow(&bench, &ada.id, bench.now(), &request, vec![])
+        .await
+        .unwrap();
     assert!(value(&to, "code").is_some_and(|code| code.starts_with("att_ac_")));
     assert_eq!(value(&to, "state").as_deref(), Some("a state & more"));
     assert_eq!(value(&to, "iss"), Some(bench.settings.issuer.clone()));
@@ -122,7 +140,10 @@ async fn revoking_a_consent_ends_its_tokens() {
         ("grant_type", "refresh_token"),
         ("refresh_token", refresh_token(&tokens)),
     ];
-    assert_eq!(refused(ask(&bench, &client, &secret, &pairs).await), Code::InvalidGrant);
+    assert_eq!(
+        refused(ask(&bench, &client, &secret, &pairs).await),
+        Code::InvalidGrant
+    );
 }
 
 #[tokio::test]
@@ -149,7 +170,12 @@ async fn an_old_sign_in_is_asked_for_again() {
     assert!(!recent.needs_sign_in(Some(now - 60_000), now));
     assert!(recent.needs_sign_in(Some(now - 60_001), now));
     let always = params(&client, &[("prompt", "login consent")]);
-    assert!(check(&bench, &always).await.unwrap().needs_sign_in(Some(now), now));
+    assert!(
+        check(&bench, &always)
+            .await
+            .unwrap()
+            .needs_sign_in(Some(now), now)
+    );
     let after = Params::form(query_after_sign_in(&always).as_bytes()).unwrap();
     assert_eq!(after.get("prompt"), Some("consent"));
     assert_eq!(after.get("state"), Some("a state & more"));
@@ -162,12 +188,20 @@ async fn the_audience_is_the_clients_first_unless_another_is_asked_for() {
     new.redirect_uris = vec![CALLBACK.to_owned()];
     new.audiences = vec!["https://api.test/".to_owned()];
     let (client, _) = bench.register(new).await;
-    assert_eq!(good(&bench, &client, &[]).await.audience, "https://api.test/");
+    assert_eq!(
+        good(&bench, &client, &[]).await.audience,
+        "https://api.test/"
+    );
     let proxy = bench.settings.proxy_audience();
     for name in ["audience", "resource"] {
-        assert_eq!(good(&bench, &client, &[(name, &proxy)]).await.audience, proxy);
+        assert_eq!(
+            good(&bench, &client, &[(name, &proxy)]).await.audience,
+            proxy
+        );
     }
     let both = [("audience", "https://api.test/"), ("resource", &proxy)];
     let answer = check(&bench, &params(&client, &both)).await;
-    assert!(matches!(answer, Err(AuthorizeError::Redirect { error, .. }) if error.code == Code::InvalidTarget));
+    assert!(
+        matches!(answer, Err(AuthorizeError::Redirect { error, .. }) if error.code == Code::InvalidTarget)
+    );
 }

@@ -2,6 +2,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::approval::{Channel, Decide, Decision, decide};
+use crate::audit::Kind;
 use crate::identity::{self, Person, State};
 use crate::oauth::{access, backchannel};
 
@@ -21,7 +22,12 @@ impl Scene {
         let (client, secret) = bench.client("Agent").await;
         // They have to do with each other.
         bench.tokens(&client, &ada, "openid offline_access").await;
-        Self { bench, ada, client, secret }
+        Self {
+            bench,
+            ada,
+            client,
+            secret,
+        }
     }
 
     async fn request(&self, changes: &[(&str, &str)]) -> Result<(String, String), OauthError> {
@@ -44,7 +50,10 @@ impl Scene {
             .reader()
             .await
             .unwrap()
-            .optional("select id from approvals order by created_at desc, id desc limit 1", vec![])
+            .optional(
+                "select id from approvals order by created_at desc, id desc limit 1",
+                vec![],
+            )
             .await
             .unwrap()
             .unwrap();
@@ -76,7 +85,10 @@ impl Scene {
 async fn an_approved_request_gives_its_tokens_once() {
     let scene = Scene::new().await;
     let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
-    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::AuthorizationPending);
+    assert_eq!(
+        refused(scene.poll(&auth_req_id).await),
+        Code::AuthorizationPending
+    );
     let Err(hasty) = scene.poll(&auth_req_id).await else {
         panic!("too soon");
     };
@@ -85,9 +97,14 @@ async fn an_approved_request_gives_its_tokens_once() {
     scene.decide(&approval, Decision::Approve).await;
     let answer = scene.poll(&auth_req_id).await.unwrap();
     assert!(answer.id_token.is_some() && answer.refresh_token.is_some());
-    assert_eq!(answer.authorization_details.as_ref().unwrap()[0]["service"], "shop");
+    assert_eq!(
+        answer.authorization_details.as_ref().unwrap()[0]["service"],
+        "shop"
+    );
     let issuer = &scene.bench.settings.issuer;
-    let presented = access::verify(&scene.bench, answer.access_token.expose(), issuer).await.unwrap();
+    let presented = access::verify(&scene.bench, answer.access_token.expose(), issuer)
+        .await
+        .unwrap();
     assert_eq!(presented.person_id.as_deref(), Some(scene.ada.id.as_str()));
     // Nothing for Attorn to execute: no call hangs on this token.
     assert_eq!(presented.approval_id, None);
@@ -122,8 +139,11 @@ async fn somebody_locked_after_approving_gives_nothing() {
     let scene = Scene::new().await;
     let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
     scene.decide(&approval, Decision::Approve).await;
-    identity::set_state(&scene.bench, None, &scene.ada.id, State::Locked).await.unwrap();
-    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidGrant);
+    identity::set_state(&scene.bench, None, &scene.ada.id, State::Locked)
+        .await
+        .unwrap();
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::AccessDenied);
+    assert_eq!(events(&scene.bench, Kind::ApprovalConsumed).await, 0);
 }
 
 #[tokio::test]
@@ -137,18 +157,28 @@ async fn two_hints_no_hint_and_foreign_parameters_do_not_choose_the_person() {
         ("login_hint", "nobody@example.com", Code::UnknownUserId),
         ("scope", "email", Code::InvalidScope),
         ("requested_expiry", "soon", Code::InvalidRequest),
-        ("authorization_details", "[{}]", Code::InvalidAuthorizationDetails),
+        (
+            "authorization_details",
+            "[{}]",
+            Code::InvalidAuthorizationDetails,
+        ),
         ("request", "x.y.z", Code::RequestNotSupported),
     ] {
         let answer = scene.request(&[(name, value)]).await;
         assert_eq!(answer.unwrap_err().code, code, "{name}={value}");
     }
-    let injected = [("sub", bob.id.as_str()), ("acr", "x"), ("exp", "9999999999")];
+    let injected = [
+        ("sub", bob.id.as_str()),
+        ("acr", "x"),
+        ("exp", "9999999999"),
+    ];
     let (auth_req_id, approval) = scene.request(&injected).await.unwrap();
     scene.decide(&approval, Decision::Approve).await;
     let answer = scene.poll(&auth_req_id).await.unwrap();
     let issuer = &scene.bench.settings.issuer;
-    let presented = access::verify(&scene.bench, answer.access_token.expose(), issuer).await.unwrap();
+    let presented = access::verify(&scene.bench, answer.access_token.expose(), issuer)
+        .await
+        .unwrap();
     assert_eq!(presented.person_id.as_deref(), Some(scene.ada.id.as_str()));
 }
 

@@ -60,7 +60,10 @@ async fn a_new_secret_ends_the_old_one() {
     let bench = Bench::new().await;
     let (client, old) = bench.client("Agent").await;
     let new = new_secret(&bench, None, &client.id).await.unwrap();
-    assert_eq!(refused(ask(&bench, &client, &old, &CREDENTIALS).await), Code::InvalidClient);
+    assert_eq!(
+        refused(ask(&bench, &client, &old, &CREDENTIALS).await),
+        Code::InvalidClient
+    );
     ask(&bench, &client, &new, &CREDENTIALS).await.unwrap();
 }
 
@@ -90,9 +93,16 @@ async fn what_no_client_may_have_is_refused_at_registration() {
     for uri in redirects {
         let mut new = base();
         new.redirect_uris = vec![uri.to_owned()];
-        assert!(matches!(register(&bench, new).await, Err(Error::Invalid(_))), "{uri}");
+        assert!(
+            matches!(register(&bench, new).await, Err(Error::Invalid(_))),
+            "{uri}"
+        );
     }
-    for uri in ["http://127.0.0.1/cb", "http://localhost:8080/cb", "com.example.app:/cb"] {
+    for uri in [
+        "http://127.0.0.1/cb",
+        "http://localhost:8080/cb",
+        "com.example.app:/cb",
+    ] {
         let mut new = base();
         new.redirect_uris = vec![uri.to_owned()];
         assert!(register(&bench, new).await.is_ok(), "{uri}");
@@ -101,10 +111,16 @@ async fn what_no_client_may_have_is_refused_at_registration() {
     public.kind = ClientKind::Public;
     public.grant_types = vec![GrantType::AuthorizationCode, GrantType::RefreshToken];
     public.rotate_refresh = false;
-    assert!(matches!(register(&bench, public).await, Err(Error::Invalid(_))));
+    assert!(matches!(
+        register(&bench, public).await,
+        Err(Error::Invalid(_))
+    ));
     let mut person = base();
     person.id = Some("per_1".to_owned());
-    assert!(matches!(register(&bench, person).await, Err(Error::Invalid(_))));
+    assert!(matches!(
+        register(&bench, person).await,
+        Err(Error::Invalid(_))
+    ));
 }
 
 #[tokio::test]
@@ -130,7 +146,8 @@ async fn a_client_changed_by_another_hand_is_refused() {
         .write(move |tx| {
             let id = id.clone();
             Box::pin(async move {
-                let sql = "update clients set redirect_uris = '[\"https://evil.test/\"]' where id = $1";
+                let sql =
+                    "update clients set redirect_uris = '[\"https://evil.test/\"]' where id = $1";
                 tx.execute(sql, vec![id.into()]).await
             })
         })

@@ -28,7 +28,9 @@ async fn a_code_gives_tokens_once_and_a_replay_ends_them() {
     let ada = bench.person("ada@example.com").await;
     let (client, secret) = bench.client("Agent").await;
     let code = bench.code(&client, &ada, "openid offline_access").await;
-    let answer = redeem(&bench, &client, &secret, &code, VERIFIER).await.unwrap();
+    let answer = redeem(&bench, &client, &secret, &code, VERIFIER)
+        .await
+        .unwrap();
     let audience = &bench.settings.issuer;
     let presented = access::verify(&bench, answer.access_token.expose(), audience)
         .await
@@ -74,7 +76,9 @@ async fn a_wrong_verifier_gives_nothing_and_costs_nothing() {
     assert_eq!(refused(answer), Code::InvalidGrant);
     let short = redeem(&bench, &client, &secret, &code, "short").await;
     assert_eq!(refused(short), Code::InvalidRequest);
-    redeem(&bench, &client, &secret, &code, VERIFIER).await.unwrap();
+    redeem(&bench, &client, &secret, &code, VERIFIER)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -97,7 +101,9 @@ async fn another_client_cannot_redeem_a_code() {
     let code = bench.code(&client, &ada, "openid").await;
     let stolen = redeem(&bench, &other, &others, &code, VERIFIER).await;
     assert_eq!(refused(stolen), Code::InvalidGrant);
-    redeem(&bench, &client, &secret, &code, VERIFIER).await.unwrap();
+    redeem(&bench, &client, &secret, &code, VERIFIER)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -129,17 +135,35 @@ async fn a_locked_person_and_a_frozen_client_get_nothing_from_then_on() {
         ("refresh_token", refresh_token(&tokens)),
     ];
 
-    identity::set_state(&bench, None, &ada.id, State::Locked).await.unwrap();
+    identity::set_state(&bench, None, &ada.id, State::Locked)
+        .await
+        .unwrap();
     let answer = redeem(&bench, &client, &secret, &code, VERIFIER).await;
     assert_eq!(refused(answer), Code::InvalidGrant);
     let answer = ask(&bench, &client, &secret, &refresh).await;
     assert_eq!(refused(answer), Code::InvalidGrant);
-    assert!(access::verify(&bench, tokens.access_token.expose(), &audience).await.is_err());
+    assert!(
+        access::verify(&bench, tokens.access_token.expose(), &audience)
+            .await
+            .is_err()
+    );
 
-    identity::set_state(&bench, None, &ada.id, State::Active).await.unwrap();
-    assert!(access::verify(&bench, tokens.access_token.expose(), &audience).await.is_ok());
-    clients::freeze(&bench, None, &client.id, ClientState::Frozen).await.unwrap();
-    assert!(access::verify(&bench, tokens.access_token.expose(), &audience).await.is_err());
+    identity::set_state(&bench, None, &ada.id, State::Active)
+        .await
+        .unwrap();
+    assert!(
+        access::verify(&bench, tokens.access_token.expose(), &audience)
+            .await
+            .is_ok()
+    );
+    clients::freeze(&bench, None, &client.id, ClientState::Frozen)
+        .await
+        .unwrap();
+    assert!(
+        access::verify(&bench, tokens.access_token.expose(), &audience)
+            .await
+            .is_err()
+    );
     let answer = redeem(&bench, &client, &secret, &code, VERIFIER).await;
     assert_eq!(refused(answer), Code::InvalidClient);
     // Even one who is past authentication already: the row is read in the write.
@@ -148,5 +172,8 @@ async fn a_locked_person_and_a_frozen_client_get_nothing_from_then_on() {
         scopes: None,
         audience: None,
     };
-    assert_eq!(refused(token::grant(&bench, request, &client).await), Code::InvalidGrant);
+    assert_eq!(
+        refused(token::grant(&bench, request, &client).await),
+        Code::InvalidGrant
+    );
 }

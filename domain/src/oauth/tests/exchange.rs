@@ -36,7 +36,12 @@ impl Scene {
             source: connections::Source::Config,
         };
         connections::put(&bench, connection).await.unwrap();
-        Self { bench, ada, client, secret }
+        Self {
+            bench,
+            ada,
+            client,
+            secret,
+        }
     }
 
     async fn exchange_as(
@@ -58,7 +63,8 @@ impl Scene {
     /// Ada has linked nothing: a subject token that is good comes as far as
     /// [`Code::AccountNotFound`].
     async fn exchange(&self, urn: &str, kind: &str, token: &str) -> Code {
-        self.exchange_as((&self.client, &self.secret), urn, kind, token).await
+        self.exchange_as((&self.client, &self.secret), urn, kind, token)
+            .await
     }
 }
 
@@ -71,37 +77,66 @@ const BAD_SUBJECT: [(&str, Code); 2] = [
 #[tokio::test]
 async fn a_subject_refresh_token_is_not_consumed() {
     let scene = Scene::new().await;
-    let tokens = scene.bench.tokens(&scene.client, &scene.ada, "offline_access").await;
+    let tokens = scene
+        .bench
+        .tokens(&scene.client, &scene.ada, "offline_access")
+        .await;
     let token = refresh_token(&tokens);
     for urn in [EXCHANGE_RFC, EXCHANGE_AUTH0, EXCHANGE_RFC] {
-        assert_eq!(scene.exchange(urn, REFRESH, token).await, Code::AccountNotFound);
+        assert_eq!(
+            scene.exchange(urn, REFRESH, token).await,
+            Code::AccountNotFound
+        );
         scene.bench.advance(Duration::from_secs(61));
     }
     let pairs = [("grant_type", "refresh_token"), ("refresh_token", token)];
-    ask(&scene.bench, &scene.client, &scene.secret, &pairs).await.unwrap();
+    ask(&scene.bench, &scene.client, &scene.secret, &pairs)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_used_refresh_token_as_subject_ends_its_family() {
     let scene = Scene::new().await;
-    let tokens = scene.bench.tokens(&scene.client, &scene.ada, "offline_access").await;
+    let tokens = scene
+        .bench
+        .tokens(&scene.client, &scene.ada, "offline_access")
+        .await;
     let first = refresh_token(&tokens);
     let pairs = [("grant_type", "refresh_token"), ("refresh_token", first)];
-    let next = ask(&scene.bench, &scene.client, &scene.secret, &pairs).await.unwrap();
+    let next = ask(&scene.bench, &scene.client, &scene.secret, &pairs)
+        .await
+        .unwrap();
     scene.bench.advance(Duration::from_secs(31));
-    assert_eq!(scene.exchange(EXCHANGE_AUTH0, REFRESH, first).await, Code::InvalidGrant);
+    assert_eq!(
+        scene.exchange(EXCHANGE_AUTH0, REFRESH, first).await,
+        Code::InvalidGrant
+    );
     let second = refresh_token(&next);
-    assert_eq!(scene.exchange(EXCHANGE_AUTH0, REFRESH, second).await, Code::InvalidGrant);
+    assert_eq!(
+        scene.exchange(EXCHANGE_AUTH0, REFRESH, second).await,
+        Code::InvalidGrant
+    );
 }
 
 #[tokio::test]
 async fn a_bad_subject_is_worded_as_its_urn_wants() {
     let scene = Scene::new().await;
     let (other, others) = scene.bench.client("Other").await;
-    let tokens = scene.bench.tokens(&scene.client, &scene.ada, "offline_access").await;
-    let revoked = scene.bench.tokens(&scene.client, &scene.ada, "offline_access").await;
-    revoke(&scene.bench, &scene.client, refresh_token(&revoked)).await.unwrap();
-    let by_nobody = scene.bench.access_token(&scene.client, None, "https://api.test/", &[]);
+    let tokens = scene
+        .bench
+        .tokens(&scene.client, &scene.ada, "offline_access")
+        .await;
+    let revoked = scene
+        .bench
+        .tokens(&scene.client, &scene.ada, "offline_access")
+        .await;
+    revoke(&scene.bench, &scene.client, refresh_token(&revoked))
+        .await
+        .unwrap();
+    let by_nobody = scene
+        .bench
+        .access_token(&scene.client, None, "https://api.test/", &[]);
     let approved = scene.bench.approved_token(
         &scene.client,
         Some(&scene.ada),
@@ -127,10 +162,16 @@ async fn a_bad_subject_is_worded_as_its_urn_wants() {
             (REFRESH, refresh_token(&tokens)),
             (ACCESS, tokens.access_token.expose().as_str()),
         ] {
-            assert_eq!(scene.exchange_as(as_other, urn, kind, token).await, code, "{urn} {kind}");
+            assert_eq!(
+                scene.exchange_as(as_other, urn, kind, token).await,
+                code,
+                "{urn} {kind}"
+            );
         }
     }
-    identity::set_state(&scene.bench, None, &scene.ada.id, State::Locked).await.unwrap();
+    identity::set_state(&scene.bench, None, &scene.ada.id, State::Locked)
+        .await
+        .unwrap();
     for (urn, code) in BAD_SUBJECT {
         let token = refresh_token(&tokens);
         assert_eq!(scene.exchange(urn, REFRESH, token).await, code);
@@ -148,16 +189,26 @@ async fn an_access_token_is_taken_from_its_client_or_its_resource_server() {
         new
     };
     let (right, rights) = scene.bench.register(api("API", "https://api.test/")).await;
-    let (wrong, wrongs) = scene.bench.register(api("Other API", "https://other.test/")).await;
+    let (wrong, wrongs) = scene
+        .bench
+        .register(api("Other API", "https://other.test/"))
+        .await;
     let token = scene
         .bench
         .access_token(&scene.client, Some(&scene.ada), "https://api.test/", &[]);
     let token = token.expose();
-    assert_eq!(scene.exchange(EXCHANGE_RFC, ACCESS, token).await, Code::AccountNotFound);
-    let by_right = scene.exchange_as((&right, &rights), EXCHANGE_RFC, ACCESS, token).await;
+    assert_eq!(
+        scene.exchange(EXCHANGE_RFC, ACCESS, token).await,
+        Code::AccountNotFound
+    );
+    let by_right = scene
+        .exchange_as((&right, &rights), EXCHANGE_RFC, ACCESS, token)
+        .await;
     assert_eq!(by_right, Code::AccountNotFound);
     for (urn, code) in BAD_SUBJECT {
-        let by_wrong = scene.exchange_as((&wrong, &wrongs), urn, ACCESS, token).await;
+        let by_wrong = scene
+            .exchange_as((&wrong, &wrongs), urn, ACCESS, token)
+            .await;
         assert_eq!(by_wrong, code);
     }
 }
@@ -165,7 +216,10 @@ async fn an_access_token_is_taken_from_its_client_or_its_resource_server() {
 #[tokio::test]
 async fn a_malformed_exchange_is_refused() {
     let scene = Scene::new().await;
-    let tokens = scene.bench.tokens(&scene.client, &scene.ada, "offline_access").await;
+    let tokens = scene
+        .bench
+        .tokens(&scene.client, &scene.ada, "offline_access")
+        .await;
     let token = refresh_token(&tokens);
     let base: BTreeMap<&str, &str> = BTreeMap::from([
         ("grant_type", EXCHANGE_RFC),
@@ -198,7 +252,10 @@ fn what_the_vault_refuses_has_its_code_status_and_link() {
     let account_id = || "acc_1".to_owned();
     let table: [(vault::Error, &str, u16, Option<u64>, bool); 6] = [
         (
-            vault::Error::NoAccount { connection: connection(), link: link() },
+            vault::Error::NoAccount {
+                connection: connection(),
+                link: link(),
+            },
             "federated_connection_refresh_token_not_found",
             401,
             None,
@@ -217,7 +274,10 @@ fn what_the_vault_refuses_has_its_code_status_and_link() {
             true,
         ),
         (
-            vault::Error::ProviderRefused { connection: connection(), code: "x".to_owned() },
+            vault::Error::ProviderRefused {
+                connection: connection(),
+                code: "x".to_owned(),
+            },
             "federated_connection_refresh_token_flow_failed",
             401,
             None,
@@ -235,14 +295,19 @@ fn what_the_vault_refuses_has_its_code_status_and_link() {
             true,
         ),
         (
-            vault::Error::ProviderDown { connection: connection(), retry_after_s: 7 },
+            vault::Error::ProviderDown {
+                connection: connection(),
+                retry_after_s: 7,
+            },
             "temporarily_unavailable",
             503,
             Some(7),
             false,
         ),
         (
-            vault::Error::UnknownConnection { connection: connection() },
+            vault::Error::UnknownConnection {
+                connection: connection(),
+            },
             "invalid_target",
             400,
             None,

@@ -21,7 +21,12 @@ impl Scene {
         new.rotate_refresh = rotate;
         new.scopes = vec!["read:me:connected_accounts".to_owned()];
         let (client, secret) = bench.register(new).await;
-        Self { bench, client, secret, ada }
+        Self {
+            bench,
+            client,
+            secret,
+            ada,
+        }
     }
 
     async fn first(&self) -> String {
@@ -56,7 +61,10 @@ async fn a_refresh_token_is_replaced_and_its_reuse_ends_the_family() {
 
     // The successor was used: whoever has the first one is somebody else.
     assert_eq!(refused(scene.refresh(&first).await), Code::InvalidGrant);
-    assert_eq!(refused(scene.refresh(refresh_token(&third)).await), Code::InvalidGrant);
+    assert_eq!(
+        refused(scene.refresh(refresh_token(&third)).await),
+        Code::InvalidGrant
+    );
     assert_eq!(events(&scene.bench, Kind::TokenReused).await, 1);
     let audience = &scene.bench.settings.issuer;
     let dead = access::verify(&scene.bench, third.access_token.expose(), audience).await;
@@ -80,7 +88,10 @@ async fn after_the_grace_a_used_token_ends_the_family() {
     let answer = scene.refresh(&first).await.unwrap();
     scene.bench.advance(Duration::from_secs(31));
     assert_eq!(refused(scene.refresh(&first).await), Code::InvalidGrant);
-    assert_eq!(refused(scene.refresh(refresh_token(&answer)).await), Code::InvalidGrant);
+    assert_eq!(
+        refused(scene.refresh(refresh_token(&answer)).await),
+        Code::InvalidGrant
+    );
     assert_eq!(events(&scene.bench, Kind::TokenReused).await, 1);
 }
 
@@ -91,7 +102,10 @@ async fn of_two_answers_to_one_token_only_one_can_be_used() {
     let one = scene.refresh(&first).await.unwrap();
     let two = scene.refresh(&first).await.unwrap();
     scene.refresh(refresh_token(&two)).await.unwrap();
-    assert_eq!(refused(scene.refresh(refresh_token(&one)).await), Code::InvalidGrant);
+    assert_eq!(
+        refused(scene.refresh(refresh_token(&one)).await),
+        Code::InvalidGrant
+    );
     assert_eq!(events(&scene.bench, Kind::TokenReused).await, 1);
 }
 
@@ -129,7 +143,9 @@ async fn one_refresh_token_serves_several_audiences_but_no_foreign_one() {
         .refresh_with(&first, &[("audience", "https://elsewhere.test/")])
         .await;
     assert_eq!(refused(foreign), Code::InvalidTarget);
-    let more = scene.refresh_with(&first, &[("scope", "openid admin")]).await;
+    let more = scene
+        .refresh_with(&first, &[("scope", "openid admin")])
+        .await;
     assert_eq!(refused(more), Code::InvalidScope);
     // Neither refusal cost the token.
     let answer = scene
@@ -152,7 +168,10 @@ async fn another_clients_refresh_token_is_refused_and_stays_good() {
     let scene = Scene::new(true).await;
     let first = scene.first().await;
     let (other, others) = scene.bench.client("Other").await;
-    let pairs = [("grant_type", "refresh_token"), ("refresh_token", first.as_str())];
+    let pairs = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", first.as_str()),
+    ];
     let answer = ask(&scene.bench, &other, &others, &pairs).await;
     assert_eq!(refused(answer), Code::InvalidGrant);
     revoke(&scene.bench, &other, &first).await.unwrap();
@@ -164,11 +183,17 @@ async fn revoking_a_refresh_token_ends_its_access_tokens() {
     let scene = Scene::new(true).await;
     let answer = scene.refresh(&scene.first().await).await.unwrap();
     let issuer = &scene.bench.settings.issuer;
-    revoke(&scene.bench, &scene.client, refresh_token(&answer)).await.unwrap();
+    revoke(&scene.bench, &scene.client, refresh_token(&answer))
+        .await
+        .unwrap();
     let dead = access::verify(&scene.bench, answer.access_token.expose(), issuer).await;
     assert!(dead.is_err());
     // Once more changes nothing, and neither does what never was a token.
-    revoke(&scene.bench, &scene.client, refresh_token(&answer)).await.unwrap();
-    revoke(&scene.bench, &scene.client, "never a token").await.unwrap();
+    revoke(&scene.bench, &scene.client, refresh_token(&answer))
+        .await
+        .unwrap();
+    revoke(&scene.bench, &scene.client, "never a token")
+        .await
+        .unwrap();
     assert_eq!(events(&scene.bench, Kind::TokenRevoked).await, 1);
 }

@@ -26,7 +26,10 @@ async fn an_access_token_says_what_rfc_9068_asks_for() {
     let tokens = bench.tokens(&client, &ada, "openid email").await;
     let token = tokens.access_token.expose();
     let header = part(token, 0);
-    assert_eq!((&header["typ"], &header["alg"]), (&json!("at+jwt"), &json!("ES256")));
+    assert_eq!(
+        (&header["typ"], &header["alg"]),
+        (&json!("at+jwt"), &json!("ES256"))
+    );
     let claims = part(token, 1);
     let now = bench.now() / 1000;
     assert_eq!(claims["iss"], bench.settings.issuer);
@@ -48,9 +51,15 @@ async fn an_access_token_ends_by_our_clock() {
     let (client, _) = bench.client("Agent").await;
     let token = bench.access_token(&client, None, "https://api.test/", &[]);
     bench.advance(Duration::from_secs(599));
-    access::verify(&bench, token.expose(), "https://api.test/").await.unwrap();
+    access::verify(&bench, token.expose(), "https://api.test/")
+        .await
+        .unwrap();
     bench.advance(Duration::from_secs(1));
-    assert!(access::verify(&bench, token.expose(), "https://api.test/").await.is_err());
+    assert!(
+        access::verify(&bench, token.expose(), "https://api.test/")
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]
@@ -104,7 +113,11 @@ async fn a_token_for_another_audience_is_refused() {
     let settings = &bench.settings;
     let token = bench.access_token(&client, None, &settings.me_audience(), &[]);
     for audience in [&settings.proxy_audience(), &settings.issuer] {
-        assert!(access::verify(&bench, token.expose(), audience).await.is_err());
+        assert!(
+            access::verify(&bench, token.expose(), audience)
+                .await
+                .is_err()
+        );
     }
 }
 
@@ -118,13 +131,20 @@ async fn an_id_token_verifies_with_the_published_key() {
     // With a library that did not make it; its clock is switched off.
     let keys = metadata::jwks(&bench);
     let kid = part(token.expose(), 0)["kid"].clone();
-    let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == kid).unwrap();
+    let key = keys["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["kid"] == kid)
+        .unwrap();
     let (n, e) = (key["n"].as_str().unwrap(), key["e"].as_str().unwrap());
     let key = jsonwebtoken::DecodingKey::from_rsa_components(n, e).unwrap();
     let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::RS256);
     rules.validate_exp = false;
     rules.set_audience(&[&client.id]);
-    let claims = jsonwebtoken::decode::<Value>(token.expose(), &key, &rules).unwrap().claims;
+    let claims = jsonwebtoken::decode::<Value>(token.expose(), &key, &rules)
+        .unwrap()
+        .claims;
     assert_eq!(claims["sub"], ada.id);
     assert_eq!(claims["email"], "ada@example.com");
     assert_eq!(claims["name"], "ada");
@@ -138,12 +158,17 @@ async fn a_client_on_its_own_behalf_is_no_person() {
     let pairs = [("grant_type", "client_credentials")];
     let answer = ask(&bench, &client, &secret, &pairs).await.unwrap();
     let token = answer.access_token.expose();
-    let presented = access::verify(&bench, token, &bench.settings.issuer).await.unwrap();
+    let presented = access::verify(&bench, token, &bench.settings.issuer)
+        .await
+        .unwrap();
     assert_eq!((presented.person_id, presented.family_id), (None, None));
     let error = revoke(&bench, &client, token).await.unwrap_err();
     assert_eq!(error.code, Code::UnsupportedTokenType);
     let more = [pairs[0], ("scope", "openid")];
-    assert_eq!(refused(ask(&bench, &client, &secret, &more).await), Code::InvalidScope);
+    assert_eq!(
+        refused(ask(&bench, &client, &secret, &more).await),
+        Code::InvalidScope
+    );
 }
 
 #[tokio::test]
@@ -153,7 +178,10 @@ async fn discovery_names_only_addresses_below_the_issuer() {
     assert_eq!(document["issuer"], "https://attorn.test/");
     for (name, value) in document.as_object().unwrap() {
         if name.ends_with("_endpoint") || name.ends_with("_uri") {
-            assert!(value.as_str().unwrap().starts_with("https://attorn.test/"), "{name}");
+            assert!(
+                value.as_str().unwrap().starts_with("https://attorn.test/"),
+                "{name}"
+            );
         }
     }
     let proxy = metadata::protected_resource(&bench, metadata::Resource::Proxy);
