@@ -84,3 +84,45 @@ pub async fn verifier_key(engine: &Engine) -> Result<String, Error> {
     let newest = engine.store.reader().await?.audit_newest().await?;
     Ok(Log::open(engine, newest.as_ref())?.verifier().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    fn signed_as(origin: &str, pair: &Ed25519KeyPair) -> StoredCheckpoint {
+        let checkpoint = Checkpoint {
+            origin: origin.to_owned(),
+            size: 3,
+            root: [9; 32],
+        };
+        StoredCheckpoint {
+            size: 3,
+            root: vec![9; 32],
+            note: checkpoint::sign(&checkpoint, origin, pair).unwrap(),
+            created_at: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_log_keeps_its_name_when_the_deployment_moves() {
+        let bench = Bench::new().await;
+        let first = Log::open(&bench, None).unwrap();
+        let name = format!("attorn.test/audit/{}", bench.keys.deployment_id());
+        assert_eq!(first.origin(), name);
+        let elsewhere = signed_as("old.test/audit/dep_1", &first.pair);
+        let moved = Log::open(&bench, Some(&elsewhere)).unwrap();
+        assert_eq!(moved.origin(), "old.test/audit/dep_1");
+        assert_eq!(moved.read(&elsewhere.note).unwrap().size, 3);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_of_another_key_has_no_say_in_the_name() {
+        let bench = Bench::new().await;
+        let foreign = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
+        let foreign = signed_as("foreign.test/audit/dep_1", &foreign);
+        let log = Log::open(&bench, Some(&foreign)).unwrap();
+        assert!(log.origin().starts_with("attorn.test/"));
+        assert!(log.read(&foreign.note).is_err());
+    }
+}

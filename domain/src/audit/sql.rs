@@ -178,7 +178,7 @@ impl Tx {
 
     /// Whether any event waits for its number.
     pub(super) async fn audit_has_unsequenced(&mut self) -> Result<bool, Error> {
-        let sql = "select id from events where leaf_index is null order by at, id limit 1";
+        let sql = "select id from events where leaf_index is null limit 1";
         Ok(self.optional(sql, vec![]).await?.is_some())
     }
 

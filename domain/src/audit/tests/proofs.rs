@@ -87,11 +87,3 @@ async fn a_changed_event_cannot_be_proved() {
     .await;
     assert!(inclusion(&bench, &id).await.is_err());
 }
-
-#[tokio::test]
-async fn a_log_keeps_its_name_when_the_deployment_moves() {
-    let mut bench = twelve().await;
-    let before = verifier_key(&bench).await.unwrap();
-    bench.restart().await;
-    assert_eq!(verifier_key(&bench).await.unwrap(), before);
-}
