@@ -1,0 +1,417 @@
+# Every sentence of the console. Sentence case; verbs on buttons.
+
+## Frame
+skip = Skip to content
+nav-name = Console
+nav-name-short = Main pages
+nav-overview = Overview
+nav-accounts = Accounts
+nav-approvals = Approvals
+nav-agent = Agent
+nav-activity = Activity
+nav-admin = Admin
+nav-people = People
+nav-clients = Clients
+nav-connections = Connections
+nav-audit = Audit
+nav-settings = Settings
+nav-sign-out = Sign out
+nav-more = Menu
+pending-words = waiting
+live-on = Live
+live-away = Reconnecting…
+copy = Copy
+copied = Copied
+copy-secret = Copy secret
+cancel = Cancel
+older = Show older
+form-has-errors = Some fields need another look.
+back-to-overview = Go to overview
+
+## Time
+time-now = now
+time-in-seconds = in { $count } sec.
+time-minutes-ago = { $count } min. ago
+time-in-minutes = in { $count } min.
+time-hours-ago = { $count } hr. ago
+time-in-hours = in { $count } hr.
+time-days-ago = { $count ->
+    [one] yesterday
+   *[other] { $count } days ago
+}
+time-in-days = { $count ->
+    [one] tomorrow
+   *[other] in { $count } days
+}
+
+## Problems
+problem-signed-out = You are signed out. Sign in again to go on.
+problem-admins-only = Only admins may do this.
+problem-not-found = There is no such thing here.
+problem-broken = That did not work. Try again in a moment.
+admins-only-title = This page is for admins
+admins-only-text = Your account has no admin role. Ask an admin of this Attorn if you need one.
+not-found-title = There is nothing here
+not-found-text = The address may be mistyped, or what it led to is gone or belongs to somebody else.
+broken-title = Something went wrong
+broken-text = Nothing was changed. Try again; if it happens once more, give the id below to whoever runs this Attorn.
+broken-trace = Trace id
+broken-retry = Try again
+
+## Sign-in
+sign-in-title = Sign in
+sign-in-lede = to decide what agents may do for you
+sign-in-button = Sign in
+sign-in-foot = Attorn keeps your accounts’ tokens sealed. Agents never see your password.
+field-email = Email
+field-password = Password
+field-name = Name
+field-role = Role
+role-admin = Admin
+role-person = Person
+
+## Overview
+overview-title = Hello, { $name }
+overview-lede = What needs you, and what your agents did.
+overview-recent = Recent activity
+overview-all-activity = Show all activity
+attention-title = Needs your attention
+attention-none = All clear. Nothing waits for you.
+attention-reconnect = Link { $account } again
+start-title = Quick start
+start-link-title = Link an account
+start-link-text = Slack, Google or Salesforce: once, and every agent you allow can use it.
+start-agent-title = Ask the agent
+start-agent-text = Tell it in one sentence what to do. It asks before it changes anything.
+start-watch-title = See what happened
+start-watch-text = Every call, release and decision, as it happened.
+
+## Accounts
+accounts-title = Accounts
+accounts-lede = What you linked, and which agents may use it.
+accounts-linked = Linked accounts
+accounts-more = Link an account
+accounts-more-text = You are sent to the provider to agree. Attorn keeps the tokens sealed and fresh.
+accounts-empty-title = No account is linked yet
+accounts-empty-text = Agents can only act in accounts you link here. Choose one below to begin.
+account-linked = Linked
+account-reconnect = Link again
+account-unlinked = Unlinked
+account-default = Default
+account-last-used = Last used
+account-never-used = Not used yet
+account-no-agents = No agent may use it
+account-no-agents-text = An agent that needs this account asks you first.
+account-agents = Agents that may use it
+account-agents-text = Pausing holds an agent until you resume it. Removing is for good; it has to ask again.
+account-manage = Manage
+account-lede = Your { $provider } account.
+account-provider = Provider
+account-connection = Connection
+account-may = Attorn may
+account-linked-since = Linked
+account-id = Account id
+account-make-default = Make default
+an-account = an account
+scope-unknown = Other access: { $scope }
+mode-call = Calls through Attorn, never sees a token
+mode-release = Is given short-lived tokens of this account
+mode-none = Uses no linked accounts
+reason-other = The provider no longer accepts this link.
+reconnect-title = This account must be linked again
+permission-paused = Paused
+permission-pause = Pause
+permission-resume = Resume
+permission-revoke = Remove
+permission-since = since
+unlink-title = Unlink
+unlink-text = Attorn destroys its copy of the tokens and asks { $provider } to end the access. Agents lose this account at once.
+unlink-releases = An agent that was given a token may hold it until it runs out, unless the provider ends it sooner.
+unlink-button = Unlink { $account }
+unlinked-title = Account unlinked
+unlinked-text = The tokens are destroyed and agents can no longer use it.
+linked-title = { $provider } is linked
+linked-text = { $account } is ready for the agents you allow.
+linked-action = Ask the agent
+link-failed-title = { $provider } was not linked
+link-failed-text = Access was refused, or the provider did not answer as it should. Nothing was changed.
+link-failed-action = Try again
+link-provider = Link { $provider }
+link-another = Link another { $provider } account
+link-again = Link { $provider } again
+connection-not-linked = Not linked
+connection-linked = { $count ->
+    [one] { $count } account linked
+   *[other] { $count } accounts linked
+}
+connection-broken = Not available: an admin has to mend this connection.
+connections-none-title = There is nothing to link yet
+connections-none = An admin has to set up a connection first.
+connections-none-admin = Set up a connection, and people can link their accounts.
+connections-none-action = Set up a connection
+
+## Link flow
+link-title = Link { $provider }
+link-lede = You go to { $provider } to agree, and come back here.
+link-scopes = Attorn will be able to
+link-let-call = Let { $agent } call { $provider } for you
+link-call-text = Every call goes through Attorn. The agent never sees a token.
+link-let-release = Let { $agent } have { $provider } tokens
+link-release-text = The agent holds short-lived tokens and calls the provider itself. Attorn records each release, but cannot see the calls.
+link-go = Go to { $provider }
+link-foot = You can unlink at any time under Accounts.
+
+## Approvals
+approvals-title = Approvals
+approvals-lede = What agents may only do with your word.
+approvals-waiting = Waiting for you
+approvals-history = Decided
+approvals-no-history = Nothing was decided yet.
+approvals-empty-title = Nothing waits for you
+approvals-empty-text = When an agent wants to do something with consequences, it asks here first.
+approvals-empty-action = Ask the agent
+approvals-changed = The list of waiting approvals has changed.
+approval-asked-by = { $agent } asks
+approval-expires = expires
+approval-pending = Waiting
+approval-approved = Approved
+approval-done = Approved and done
+approval-unknown = Outcome unknown
+approval-denied = Denied
+approval-expired = Expired
+approval-cancelled = Taken back
+decide-title = Decide: { $what }
+decide-embedded = The agent of this Attorn
+decide-client = Registered agent
+decide-must-match = Must match what your agent shows
+decide-asked = Asked
+decide-expires = Expires
+decide-decided = Decided
+decide-id = Request
+decide-deny = Deny
+decide-approve = Approve
+decide-foot = Nothing happens until you press a button.
+decide-to-run = Back to the agent
+decide-to-approvals = Show all approvals
+verdict-approved = You approved. { $agent } can now do this once.
+verdict-consumed = You approved, and { $agent } has taken the approval.
+verdict-sending = You approved. It is being sent now.
+verdict-done = You approved. It was sent once; the provider answered { $status }.
+verdict-unknown = It was sent once, but the answer was lost. It may have been carried out, and will not be sent again.
+verdict-denied = You denied. { $agent } was told and does nothing.
+verdict-expired = Nobody decided in time. Nothing was done.
+verdict-cancelled = { $agent } took the request back. Nothing was done.
+
+## Agent
+agent-title = Agent
+agent-lede = Tell it in one sentence what to do. It uses only the accounts you allow, and asks before it changes anything.
+agent-not-understood = This agent works by a small set of rules and has none for that sentence. Try one of those below.
+agent-empty-prompt = Write a sentence of at most 5,000 characters.
+prompt-label = What should the agent do?
+prompt-placeholder = What should the agent do?
+prompt-submit = Start
+prompt-busy = Starting…
+prompt-examples = Try
+runs-title = Runs
+runs-empty-title = No runs yet
+runs-empty-text = Write a sentence above, or choose one of the examples.
+run-title = Run
+run-begun = Started
+run-steps = Steps
+run-answer = Answer
+run-no-steps = The first step is about to begin.
+run-no-rows = Nothing was found.
+run-cancel = Stop this run
+run-running = Running
+run-waiting = Waiting for you
+run-waiting-approval = Waiting for your decision
+run-done = Done
+run-denied = Denied
+run-expired = Expired
+run-failed = Failed
+run-cancelled = Stopped
+run-waits-consent = The agent needs your permission before it can act for you. It goes on by itself afterwards.
+run-waits-account = An account has to be linked first. The run goes on by itself afterwards.
+run-waits-permission = The agent may not use this account yet. The run goes on by itself once you allow it.
+run-waits-approval = The agent asks for your decision before it does this.
+run-waits-other = The run waits ({ $state }).
+step-running = Under way
+step-waiting = Waiting
+step-done = Done
+step-failed = Failed
+step-unknown = Outcome unknown
+
+## Consent
+consent-title = { $client } asks for access
+consent-verified = Registered by an admin of this Attorn
+consent-unverified = Registered by itself; nobody vouches for its name
+consent-scopes = It will be able to
+consent-accounts = With these accounts
+consent-call = Calls through Attorn; never sees a token
+consent-release = Is given short-lived tokens of this account
+consent-deny = Deny
+consent-allow = Allow
+consent-returns = You go back to { $host }.
+consent-foot = You can take this back at any time under Accounts.
+consent-refused-title = This request cannot be answered
+consent-refused-text = The address is incomplete or was changed on the way. Start again from the program that sent you here.
+
+## Activity
+activity-title = Activity
+activity-lede = Everything that was done with your accounts, and by whom.
+activity-filters = Kinds of activity
+about-all = All
+about-approvals = Approvals
+about-uses = Calls and releases
+about-accounts = Accounts and permissions
+about-sign-ins = Sign-ins
+activity-empty-title = Nothing happened yet
+activity-empty-text = Calls, releases and decisions appear here as they happen.
+activity-empty-action = Ask the agent
+activity-filtered-text = Nothing of this kind in the period searched.
+activity-show-all = Show all activity
+somebody = somebody
+event-unknown = { $kind }
+event-person-created = Your access to this Attorn was set up
+event-person-state = Your access was locked or unlocked
+event-person-data-erased = Your personal data was erased from the log
+event-session-signed-in = You signed in
+event-session-refused = A sign-in with your address was refused
+event-session-signed-out = You signed out
+event-client-created = The client { $agent } was registered
+event-client-changed = The client { $agent } was changed
+event-client-secret = The client { $agent } got a new secret
+event-consent-given = You allowed { $agent } to act for you
+event-consent-refused = You refused { $agent }
+event-consent-revoked = You took back what { $agent } may do
+event-token-issued = { $agent } got a token of Attorn for you
+event-token-revoked = A token of { $agent } was revoked
+event-token-reused = A used-up token of { $agent } was presented again; its tokens were ended
+event-connection-created = A connection was set up
+event-connection-changed = A connection was changed
+event-account-linked = You linked { $account }
+event-account-relinked = You linked { $account } again
+event-account-reconnect = { $account } must be linked again
+event-account-unlinked = You unlinked { $account }
+event-account-link-failed = Linking { $account } failed
+event-grant-refreshed = The access to { $account } was renewed
+event-grant-refresh-failed = The access to { $account } could not be renewed yet
+event-grant-revoked = The provider ended the access to { $account }
+event-token-released = { $agent } was given a token of { $account }
+event-token-release-refused = { $agent } was refused a token of { $account }
+event-call-made = { $agent } made a call with { $account }
+event-call-refused = { $agent } was refused a call with { $account }
+event-permission-given = You let { $agent } use { $account }
+event-permission-changed = What { $agent } may do with { $account } was changed
+event-permission-revoked = { $agent } may no longer use { $account }
+event-approval-requested = { $agent } asked for your approval
+event-approval-approved = You approved a request of { $agent }
+event-approval-denied = You denied a request of { $agent }
+event-approval-expired = A request of { $agent } expired
+event-approval-cancelled = { $agent } took a request back
+event-approval-consumed = { $agent } took up your approval
+event-approval-call-sent = The approved call of { $agent } was sent
+event-approval-call-done = The approved call of { $agent } was answered
+event-approval-call-unknown = The answer to an approved call of { $agent } was lost
+event-run-started = You started a run of the agent
+event-run-ended = A run of the agent ended
+event-keys-changed = Keys were changed
+event-settings-changed = Settings were changed
+
+## Settings
+settings-title = Settings
+settings-lede = Who you are here.
+settings-id = Person id
+settings-session = This session
+settings-session-text = Sign out on a computer you share.
+
+## Admin
+column-state = State
+column-since = Since
+column-actions = Actions
+people-title = People
+people-lede = Who may sign in to this Attorn.
+people-add = Add a person
+person-active = Active
+person-locked = Locked
+person-lock = Lock
+person-unlock = Unlock
+field-first-password = First password
+field-first-password-hint = At least 12 characters. Hand it over by a safe way.
+clients-title = Clients
+clients-lede = Agents and other programs that may talk to this Attorn.
+clients-register = Register a client
+clients-register-text = A confidential client gets a secret, shown once.
+clients-empty-title = No client is registered
+clients-empty-text = An agent needs a client id before it can ask anybody for anything.
+client-active = Active
+client-frozen = Frozen
+client-freeze = Freeze
+client-thaw = Thaw
+client-new-secret = Make a new secret
+client-embedded = Embedded agent
+client-name-hint = What people read when it asks for something.
+client-kind = Kind
+kind-confidential = Confidential: keeps a secret
+kind-public = Public: has no secret, uses PKCE
+client-mode = Use of linked accounts
+client-mode-hint = The most it may ask people for. Each person decides.
+client-grants = May ask for tokens by
+client-redirects = Redirect addresses
+client-redirects-hint = One a line, matched exactly.
+client-audiences = Audiences
+client-audiences-hint = Of your own APIs, one a line. The first is its default.
+grant-code = Signing a person in
+grant-refresh = Refreshing
+grant-ciba = Asking for approval
+grant-exchange = Exchanging for provider tokens
+grant-credentials = Its own credentials
+secret-title = The secret of { $client }
+secret-text = Copy it now: it is not shown again.
+connections-title = Connections
+connections-lede = Providers whose accounts people can link.
+connections-add = Add a connection
+connections-add-text = Register an app at the provider first, with this Attorn’s /link/callback as its redirect address.
+connections-empty-title = No connection is set up
+connections-empty-text = People can link accounts once a provider is set up here.
+connection-active = Active
+connection-invalid-client = Provider refuses our client
+connection-disabled = Off
+connection-tried = This version has run against: { $tried }.
+connection-client-id = Client id
+connection-client-id-hint = From the app you registered at the provider.
+connection-name = Connection name
+connection-name-hint = What agents call it. Lower-case letters, digits and dashes; it stays.
+connection-secret = Client secret
+connection-secret-hint = Sealed at once and never shown again.
+connection-scopes = Scopes
+connection-scopes-hint = Separated by spaces. Leave it empty for the usual ones.
+audit-title = Audit
+audit-lede = Every use, release and decision, provable later.
+audit-export = Export
+audit-size = Entries signed
+audit-signed = Last signed
+audit-never-signed = Never
+audit-root = Root
+audit-waiting = { $count ->
+    [0] Every entry is numbered.
+    [one] { $count } entry waits for its number.
+   *[other] { $count } entries wait for their number.
+}
+audit-verify = Check the log with: attorn audit verify
+audit-checkpoint = Show checkpoint
+audit-key = Verifier key
+audit-person = Person
+audit-client = Client
+audit-kind = Kind
+audit-any-kind = Any kind
+audit-since = From
+audit-until = To
+audit-filter = Filter
+audit-index = Index
+audit-what = What
+audit-when = When
+audit-unnumbered = Not yet
+audit-empty-title = No entry fits
+audit-empty-text = Nothing in the log fits these filters.
+audit-show-all = Show all entries

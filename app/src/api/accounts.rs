@@ -1,0 +1,296 @@
+//! Accounts, and what can be linked.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Stamp, Status};
+
+/// One agent that may use an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentAccess {
+    /// The permission's id.
+    pub permission_id: String,
+    /// The client's name.
+    pub agent: String,
+    /// What it may do, in plain words.
+    pub mode: String,
+    /// Whether it is held for now.
+    pub paused: bool,
+    /// Whether it is given the provider's token itself.
+    pub release: bool,
+    /// Since when.
+    pub since: Stamp,
+}
+
+/// One linked account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountCard {
+    /// Account id.
+    pub id: String,
+    /// What the person knows it by.
+    pub label: String,
+    /// The provider's id, for its mark.
+    pub provider: String,
+    /// The provider's name.
+    pub provider_name: String,
+    /// The connection's name.
+    pub connection: String,
+    /// What was granted, in plain words.
+    pub scopes: Vec<String>,
+    /// Where it stands.
+    pub status: Status,
+    /// Why it must be linked again, if it must.
+    pub reason: Option<String>,
+    /// Whether it must be linked again.
+    pub reconnect: bool,
+    /// Whether it was unlinked.
+    pub unlinked: bool,
+    /// Whether it is used where no hint names another, and there is another.
+    pub default: bool,
+    /// Whether making it the default would change anything.
+    pub may_become_default: bool,
+    /// When it was linked.
+    pub linked: Stamp,
+    /// When it was last used.
+    pub used: Option<Stamp>,
+    /// Who may use it.
+    pub agents: Vec<AgentAccess>,
+}
+
+/// Something that can be linked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionCard {
+    /// The connection's name.
+    pub id: String,
+    /// The provider's id, for its mark.
+    pub provider: String,
+    /// The provider's name.
+    pub provider_name: String,
+    /// What will be asked for, in plain words.
+    pub scopes: Vec<String>,
+    /// How many accounts the person has there.
+    pub linked: usize,
+    /// Whether it works at present.
+    pub usable: bool,
+}
+
+/// The page before a provider's consent page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkPage {
+    /// What will be linked.
+    pub connection: ConnectionCard,
+    /// The client that asked for it, if one did: id, name, mode, mode in words.
+    pub agent: Option<LinkAgent>,
+}
+
+/// A client that is to be permitted in the same act.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkAgent {
+    /// Client id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it would hold the provider's token itself.
+    pub release: bool,
+}
+
+#[cfg(feature = "ssr")]
+pub(crate) mod ssr {
+    use std::collections::HashMap;
+
+    use domain::oauth::{ClientState, clients};
+    use domain::vault::connections::{self, Connection, ConnectionState};
+    use domain::vault::permissions::{self, Permission, PermissionState};
+    use domain::vault::providers;
+    use domain::vault::{AccessMode, Account, AccountState, Reason, accounts};
+
+    use super::super::{Problem, Seen, Status, Tone, stamp};
+    use super::{AccountCard, AgentAccess, ConnectionCard, LinkAgent, LinkPage};
+    use crate::words::{t, tv};
+
+    /// What a provider's scopes mean. A scope the catalogue does not know shows itself.
+    pub fn sentences(provider: &str, scopes: &[String]) -> Vec<String> {
+        let entry = providers::provider(provider);
+        let mut out: Vec<String> = Vec::new();
+        for scope in scopes {
+            let bare = scope.strip_prefix("bot:").unwrap_or(scope);
+            let words = entry
+                .and_then(|entry| entry.scopes.iter().find(|known| known.name == bare))
+                .map_or_else(
+                    || tv("scope-unknown", &[("scope", bare)]),
+                    |known| known.words.clone(),
+                );
+            if !out.contains(&words) {
+                out.push(words);
+            }
+        }
+        out
+    }
+
+    fn provider_name(id: &str) -> String {
+        providers::provider(id).map_or_else(|| id.to_owned(), |entry| entry.name.clone())
+    }
+
+    /// The names of all clients, by id.
+    pub async fn client_names(seen: &Seen) -> Result<HashMap<String, String>, Problem> {
+        let all = clients::list(&seen.engine, 500).await?;
+        Ok(all
+            .into_iter()
+            .map(|client| (client.id, client.name))
+            .collect())
+    }
+
+    pub async fn list(seen: &Seen) -> Result<Vec<AccountCard>, Problem> {
+        let mine = accounts::list(&seen.engine, &seen.viewer.person_id).await?;
+        let permitted = permissions::list_for_person(&seen.engine, &seen.viewer.person_id).await?;
+        let names = client_names(seen).await?;
+        let mut siblings: HashMap<&str, usize> = HashMap::new();
+        for account in &mine {
+            *siblings.entry(&account.connection).or_default() += 1;
+        }
+        Ok(mine
+            .iter()
+            .map(|account| {
+                let several = siblings
+                    .get(account.connection.as_str())
+                    .is_some_and(|n| *n > 1);
+                card(seen, account, &permitted, &names, several)
+            })
+            .collect())
+    }
+
+    pub async fn one(seen: &Seen, id: &str) -> Result<AccountCard, Problem> {
+        let account = match accounts::get(&seen.engine, &seen.viewer.person_id, id).await {
+            Err(domain::vault::Error::NotFound) => return Err(Problem::NotFound),
+            other => other?,
+        };
+        let permitted =
+            permissions::list_for_account(&seen.engine, &seen.viewer.person_id, id).await?;
+        let names = client_names(seen).await?;
+        let several = accounts::list(&seen.engine, &seen.viewer.person_id)
+            .await?
+            .iter()
+            .filter(|other| other.connection == account.connection)
+            .count()
+            > 1;
+        Ok(card(seen, &account, &permitted, &names, several))
+    }
+
+    fn card(
+        seen: &Seen,
+        account: &Account,
+        permitted: &[Permission],
+        names: &HashMap<String, String>,
+        several: bool,
+    ) -> AccountCard {
+        let now = seen.engine.now();
+        AccountCard {
+            id: account.id.clone(),
+            label: account.label.clone(),
+            provider: account.provider.clone(),
+            provider_name: provider_name(&account.provider),
+            connection: account.connection.clone(),
+            scopes: sentences(&account.provider, &account.scopes),
+            status: status(account.state),
+            reason: account.state_reason.as_deref().map(|word| {
+                word.parse::<Reason>().map_or_else(
+                    |()| t("reason-other"),
+                    |reason| reason.sentence().to_owned(),
+                )
+            }),
+            reconnect: account.state == AccountState::Reconnect,
+            unlinked: account.state == AccountState::Unlinked,
+            default: account.is_default && several,
+            may_become_default: several && !account.is_default,
+            linked: stamp(now, account.created_at),
+            used: account.last_used_at.map(|at| stamp(now, at)),
+            agents: permitted
+                .iter()
+                .filter(|permission| permission.account_id == account.id)
+                .map(|permission| access(permission, names, now))
+                .collect(),
+        }
+    }
+
+    fn access(permission: &Permission, names: &HashMap<String, String>, now: i64) -> AgentAccess {
+        AgentAccess {
+            permission_id: permission.id.clone(),
+            agent: names
+                .get(&permission.client_id)
+                .unwrap_or(&permission.client_id)
+                .clone(),
+            mode: mode(permission.access_mode),
+            paused: permission.state == PermissionState::Paused,
+            release: permission.access_mode == AccessMode::Release,
+            since: stamp(now, permission.granted_at),
+        }
+    }
+
+    /// What a mode lets an agent do.
+    pub fn mode(mode: AccessMode) -> String {
+        match mode {
+            AccessMode::Call => t("mode-call"),
+            AccessMode::Release => t("mode-release"),
+        }
+    }
+
+    fn status(state: AccountState) -> Status {
+        match state {
+            AccountState::Linked => Status::new(Tone::Good, t("account-linked")),
+            AccountState::Reconnect => Status::new(Tone::Bad, t("account-reconnect")),
+            AccountState::Unlinked => Status::new(Tone::Quiet, t("account-unlinked")),
+        }
+    }
+
+    pub async fn linkable(
+        seen: &Seen,
+        mine: &[AccountCard],
+    ) -> Result<Vec<ConnectionCard>, Problem> {
+        Ok(connections::list(&seen.engine)
+            .await?
+            .iter()
+            .filter(|connection| connection.state != ConnectionState::Disabled)
+            .map(|connection| connection_card(connection, mine))
+            .collect())
+    }
+
+    fn connection_card(connection: &Connection, mine: &[AccountCard]) -> ConnectionCard {
+        ConnectionCard {
+            id: connection.id.clone(),
+            provider: connection.provider.clone(),
+            provider_name: provider_name(&connection.provider),
+            scopes: sentences(&connection.provider, &connection.scopes),
+            linked: mine
+                .iter()
+                .filter(|account| account.connection == connection.id)
+                .count(),
+            usable: connection.state == ConnectionState::Active,
+        }
+    }
+
+    pub async fn link_page(
+        seen: &Seen,
+        connection: &str,
+        client_id: Option<&str>,
+    ) -> Result<LinkPage, Problem> {
+        let mine = list(seen).await?;
+        let connection = linkable(seen, &mine)
+            .await?
+            .into_iter()
+            .find(|card| card.id == connection)
+            .ok_or(Problem::NotFound)?;
+        let agent = match client_id {
+            None => None,
+            Some(id) => clients::get(&seen.engine, id)
+                .await?
+                .filter(|client| client.state == ClientState::Active)
+                .and_then(|client| {
+                    Some(LinkAgent {
+                        release: client.access_mode? == AccessMode::Release,
+                        id: client.id,
+                        name: client.name,
+                    })
+                }),
+        };
+        Ok(LinkPage { connection, agent })
+    }
+}

@@ -1,0 +1,208 @@
+//! Approvals as pages show them.
+
+use leptos::prelude::*;
+use leptos::server_fn::ServerFnError;
+use serde::{Deserialize, Serialize};
+
+use super::{Stamp, Status};
+
+/// One line of a list of approvals.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ApprovalRow {
+    /// The decision page.
+    pub href: String,
+    /// What, as a headline of ours.
+    pub title: String,
+    /// Who asks, and whether through a run of the embedded agent.
+    pub asker: String,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was asked.
+    pub asked: Stamp,
+    /// When a pending one runs out, as a sentence's end: `in 4 min.`
+    pub expires: Option<Stamp>,
+}
+
+/// The decision page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalPage {
+    /// Public id.
+    pub id: String,
+    /// The client's name.
+    pub asker: String,
+    /// The client's id.
+    pub client_id: String,
+    /// Whether it is the embedded agent.
+    pub embedded: bool,
+    /// What, as a headline of ours.
+    pub title: String,
+    /// The details table.
+    pub fields: Vec<(String, String)>,
+    /// Who makes sure that only this is done.
+    pub enforced_by: String,
+    /// Must match what the agent shows.
+    pub binding_message: Option<String>,
+    /// Where it stands.
+    pub status: Status,
+    /// Whether it still waits.
+    pub pending: bool,
+    /// What the end state means, once it has ended.
+    pub verdict: Option<String>,
+    /// When it was asked.
+    pub asked: Stamp,
+    /// When it runs out.
+    pub expires: Stamp,
+    /// When it was decided.
+    pub decided: Option<Stamp>,
+    /// The run that asked.
+    pub run_href: Option<String>,
+}
+
+/// The approvals that wait for the person who asks.
+///
+/// # Errors
+/// When nobody is signed in, or the database fails.
+#[server(prefix = "/api", endpoint = "approvals/pending")]
+pub async fn pending_approvals() -> Result<Vec<ApprovalRow>, ServerFnError> {
+    let seen = super::seen().map_err(super::server_error)?;
+    ssr::pending(&seen).await.map_err(super::server_error)
+}
+
+/// How many approvals wait for the person who asks.
+///
+/// # Errors
+/// When nobody is signed in, or the database fails.
+#[server(prefix = "/api", endpoint = "approvals/count")]
+pub async fn pending_count() -> Result<i64, ServerFnError> {
+    let seen = super::seen().map_err(super::server_error)?;
+    ssr::count(&seen).await.map_err(super::server_error)
+}
+
+#[cfg(feature = "ssr")]
+pub(crate) mod ssr {
+    use domain::approval::{self, Approval, CallState, Filter, State};
+    use domain::oauth;
+
+    use super::super::{Problem, Seen, Status, Tone, stamp};
+    use super::{ApprovalPage, ApprovalRow};
+    use crate::words::{t, tv};
+
+    /// How many approvals a page lists.
+    pub const PAGE: i64 = 50;
+
+    pub async fn count(seen: &Seen) -> Result<i64, Problem> {
+        Ok(approval::pending_count(&seen.engine, &seen.viewer.person_id).await?)
+    }
+
+    pub async fn pending(seen: &Seen) -> Result<Vec<ApprovalRow>, Problem> {
+        rows(seen, Filter::Pending).await
+    }
+
+    pub async fn decided(seen: &Seen) -> Result<Vec<ApprovalRow>, Problem> {
+        rows(seen, Filter::Decided).await
+    }
+
+    async fn rows(seen: &Seen, filter: Filter) -> Result<Vec<ApprovalRow>, Problem> {
+        let approvals = approval::list(&seen.engine, &seen.viewer.person_id, filter, PAGE).await?;
+        let now = seen.engine.now();
+        Ok(approvals
+            .iter()
+            .map(|approval| row(approval, now))
+            .collect())
+    }
+
+    fn row(approval: &Approval, now: i64) -> ApprovalRow {
+        let agent = approval.shown.agent.as_str();
+        ApprovalRow {
+            href: format!("/approve/{}", approval.id),
+            title: approval.shown.title.clone(),
+            asker: tv("approval-asked-by", &[("agent", agent)]),
+            status: status(approval),
+            asked: stamp(now, approval.created_at),
+            expires: (approval.state == State::Pending).then(|| stamp(now, approval.expires_at)),
+        }
+    }
+
+    pub async fn page(seen: &Seen, id: &str) -> Result<ApprovalPage, Problem> {
+        let approval = approval::get(&seen.engine, &seen.viewer.person_id, id)
+            .await?
+            .ok_or(Problem::NotFound)?;
+        let client = oauth::clients::get(&seen.engine, &approval.client_id).await?;
+        let embedded = client.is_some_and(|client| client.embedded);
+        Ok(show(&approval, embedded, seen.engine.now()))
+    }
+
+    pub fn show(approval: &Approval, embedded: bool, now: i64) -> ApprovalPage {
+        ApprovalPage {
+            id: approval.id.clone(),
+            asker: approval.shown.agent.clone(),
+            client_id: approval.client_id.clone(),
+            embedded,
+            title: approval.shown.title.clone(),
+            fields: approval
+                .shown
+                .fields
+                .iter()
+                .map(|field| (field.label.clone(), field.value.clone()))
+                .collect(),
+            enforced_by: approval.shown.enforced_by.words().to_owned(),
+            binding_message: approval.binding_message.clone(),
+            status: status(approval),
+            pending: approval.state == State::Pending,
+            verdict: verdict(approval),
+            asked: stamp(now, approval.created_at),
+            expires: stamp(now, approval.expires_at),
+            decided: approval.decided_at.map(|at| stamp(now, at)),
+            run_href: approval
+                .run_id
+                .as_ref()
+                .map(|run| format!("/agent/runs/{run}")),
+        }
+    }
+
+    fn status(approval: &Approval) -> Status {
+        match (
+            approval.state,
+            approval.outcome.map(|outcome| outcome.state),
+        ) {
+            (State::Consumed | State::Approved, Some(CallState::Unknown)) => {
+                Status::new(Tone::Bad, t("approval-unknown"))
+            }
+            (State::Consumed | State::Approved, Some(CallState::Done)) => {
+                Status::new(Tone::Good, t("approval-done"))
+            }
+            (State::Pending, _) => Status::new(Tone::Wait, t("approval-pending")),
+            (State::Approved | State::Consumed, _) => {
+                Status::new(Tone::Good, t("approval-approved"))
+            }
+            (State::Denied, _) => Status::new(Tone::No, t("approval-denied")),
+            (State::Expired, _) => Status::new(Tone::Quiet, t("approval-expired")),
+            (State::Cancelled, _) => Status::new(Tone::Quiet, t("approval-cancelled")),
+        }
+    }
+
+    fn verdict(approval: &Approval) -> Option<String> {
+        let agent = approval.shown.agent.as_str();
+        let key = match (
+            approval.state,
+            approval.outcome.map(|outcome| outcome.state),
+        ) {
+            (State::Pending, _) => return None,
+            (State::Approved | State::Consumed, Some(CallState::Done)) => {
+                let code = approval
+                    .outcome
+                    .and_then(|outcome| outcome.status)
+                    .map_or_else(|| "?".to_owned(), |status| status.to_string());
+                return Some(tv("verdict-done", &[("status", &code)]));
+            }
+            (State::Approved | State::Consumed, Some(CallState::Unknown)) => t("verdict-unknown"),
+            (State::Approved | State::Consumed, Some(CallState::Sending)) => t("verdict-sending"),
+            (State::Approved, None) => tv("verdict-approved", &[("agent", agent)]),
+            (State::Consumed, None) => tv("verdict-consumed", &[("agent", agent)]),
+            (State::Denied, _) => tv("verdict-denied", &[("agent", agent)]),
+            (State::Expired, _) => t("verdict-expired"),
+            (State::Cancelled, _) => tv("verdict-cancelled", &[("agent", agent)]),
+        };
+        Some(key)
+    }
+}

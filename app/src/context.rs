@@ -1,0 +1,148 @@
+//! What the server hands to every render and every server function, through
+//! Leptos context: the [`domain::Engine`], who is signed in, and, after a
+//! refused form post, what was typed and why it was refused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use leptos::prelude::*;
+use leptos_axum::ResponseOptions;
+
+/// The person who looks at the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewer {
+    /// Public id.
+    pub person_id: String,
+    /// The name they gave.
+    pub name: String,
+    /// Their address.
+    pub email: String,
+    /// Whether the admin pages are theirs.
+    pub admin: bool,
+}
+
+/// Who is signed in, if anybody.
+#[derive(Clone, Debug, Default)]
+pub struct SignedIn(pub Option<Viewer>);
+
+/// A form that was posted and refused: the page is rendered again with it.
+#[derive(Clone, Debug, Default)]
+pub struct FormState {
+    /// What was typed, by field name. Never a password or a secret.
+    pub values: HashMap<String, String>,
+    /// What is wrong: field name and sentence. The empty name is the form's own.
+    pub errors: Vec<(String, String)>,
+    /// Something to say above the form that is no error.
+    pub notice: Option<String>,
+    /// The status of the answer; 0 leaves it to the page.
+    pub status: u16,
+}
+
+impl FormState {
+    /// What was typed into a field.
+    #[must_use]
+    pub fn value(&self, name: &str) -> String {
+        self.values.get(name).cloned().unwrap_or_default()
+    }
+
+    /// The sentence beside a field.
+    #[must_use]
+    pub fn error(&self, name: &str) -> Option<String> {
+        self.errors
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, message)| message.clone())
+    }
+}
+
+/// A client secret that was just made: the page shows it this once. The value
+/// is in clear, so the server provides it for exactly one render.
+#[derive(Clone)]
+pub struct FreshSecret {
+    /// The client it belongs to.
+    pub client_id: String,
+    /// The secret.
+    pub secret: String,
+}
+
+/// The id of this request, as it stands in the log.
+#[derive(Clone, Debug, Default)]
+pub struct Trace(pub String);
+
+/// Further origins a form on this page may lead to (CSP `form-action` holds
+/// along the whole redirect chain): a client's callback, a provider's consent
+/// page. Origins only, checked by the server beforehand.
+#[derive(Clone, Debug, Default)]
+pub struct FormTargets(pub Vec<String>);
+
+/// What `/authorize` asks of the person. The server has checked the request;
+/// without this in the context the consent page says that nothing is asked.
+#[derive(Clone, Debug, Default)]
+pub struct ConsentView {
+    /// The client's name as registered.
+    pub client_name: String,
+    /// Its id.
+    pub client_id: String,
+    /// Whether an admin registered it (and not the client itself).
+    pub verified: bool,
+    /// What it may do, as sentences.
+    pub scopes: Vec<String>,
+    /// The person's accounts it asks for.
+    pub accounts: Vec<ConsentAccount>,
+    /// The original parameters, posted back as hidden fields.
+    pub params: Vec<(String, String)>,
+    /// The host the browser goes back to.
+    pub returns_to: String,
+}
+
+/// One account on the consent page.
+#[derive(Clone, Debug, Default)]
+pub struct ConsentAccount {
+    /// Account id, the value of the box.
+    pub id: String,
+    /// As the person knows it.
+    pub label: String,
+    /// The provider's id in the catalogue.
+    pub provider: String,
+    /// `call` or `release`.
+    pub mode: String,
+    /// Ticked at first.
+    pub checked: bool,
+}
+
+/// Consent as the server provides it. `Arc` because it is read once a render
+/// and cloned with the context.
+#[derive(Clone, Debug)]
+pub struct ConsentAsked(pub Arc<ConsentView>);
+
+pub(crate) fn viewer() -> Option<Viewer> {
+    use_context::<SignedIn>().and_then(|signed_in| signed_in.0)
+}
+
+pub(crate) fn form() -> FormState {
+    use_context::<FormState>().unwrap_or_default()
+}
+
+pub(crate) fn trace() -> String {
+    use_context::<Trace>()
+        .map(|trace| trace.0)
+        .unwrap_or_default()
+}
+
+/// Sets the status of the answer, unless a refused form has already named one.
+pub(crate) fn set_status(status: StatusCode) {
+    if let Some(options) = use_context::<ResponseOptions>() {
+        options.set_status(status);
+    }
+}
+
+/// Sets a header of the answer. A value that is no header value is left out.
+pub(crate) fn set_header(name: HeaderName, value: &str) {
+    if let (Some(options), Ok(value)) = (
+        use_context::<ResponseOptions>(),
+        HeaderValue::from_str(value),
+    ) {
+        options.insert_header(name, value);
+    }
+}

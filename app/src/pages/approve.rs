@@ -1,0 +1,163 @@
+//! The decision page: alone, one column, works without a script, and never
+//! submits by itself. Its end state is on the same page.
+
+use leptos::prelude::*;
+
+use super::{Asked, asked};
+use crate::api::approvals::{ApprovalPage, ssr};
+use crate::api::{Problem, Tone};
+use crate::parts::{Icon, facts, form_banner, icon, mark, pill, when};
+use crate::shell::alone;
+use crate::words::{t, tv};
+
+pub fn page() -> AnyView {
+    asked(draw)
+}
+
+async fn draw(asked: Asked) -> Result<AnyView, Problem> {
+    let approval = ssr::page(&asked.seen, &asked.part("id")).await?;
+    let title = if approval.pending {
+        tv("decide-title", &[("what", &approval.title)])
+    } else {
+        approval.title.clone()
+    };
+    let asker = asker(&approval);
+    let fields = approval
+        .fields
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone().into_any()))
+        .collect();
+    let binding = approval.binding_message.clone().map(|message| {
+        view! {
+            <div class="binding">
+                <code>{message}</code>
+                <p class="field-hint">{t("decide-must-match")}</p>
+            </div>
+        }
+    });
+    let times = view! {
+        <div class="sunken">
+            {facts(
+                vec![
+                    (t("decide-asked"), when(&approval.asked).into_any()),
+                    if approval.pending {
+                        (t("decide-expires"), when(&approval.expires).into_any())
+                    } else {
+                        (
+                            t("decide-decided"),
+                            when(approval.decided.as_ref().unwrap_or(&approval.expires)).into_any(),
+                        )
+                    },
+                    (t("decide-id"), view! { <code>{approval.id.clone()}</code> }.into_any()),
+                ],
+            )}
+        </div>
+    };
+    let foot = if approval.pending {
+        deciders(&approval)
+    } else {
+        ways_on(&approval)
+    };
+    let verdict = (!approval.pending).then(|| verdict(&approval));
+    // Decided elsewhere meanwhile: the page is loaded again and says so.
+    let body = view! {
+        <article
+            class="sheet"
+            data-reload-on=approval.pending.then_some("approval")
+            data-reload-id=approval.id.clone()
+        >
+            {verdict}
+            <div>{form_banner(&asked.form)} {asker}</div>
+            <div>
+                <h1>{approval.title.clone()}</h1>
+                {facts(fields)}
+                <p class="field-hint">{approval.enforced_by.clone()}</p>
+                {binding}
+            </div>
+            {times}
+            {foot}
+        </article>
+    }
+    .into_any();
+    Ok(alone(
+        title,
+        false,
+        Some(&asked.seen.viewer),
+        body,
+        Some(t("decide-foot")),
+    ))
+}
+
+fn asker(approval: &ApprovalPage) -> AnyView {
+    let which = if approval.embedded { "agent" } else { "client" };
+    view! {
+        <div class="asker">
+            {mark(which, "")} <div>
+                <b>{approval.asker.clone()}</b>
+                <span class="field-hint">
+                    {if approval.embedded { t("decide-embedded") } else { t("decide-client") }}
+                    " · " <code>{approval.client_id.clone()}</code>
+                </span>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+fn deciders(approval: &ApprovalPage) -> AnyView {
+    view! {
+        <form
+            class="deciders"
+            method="post"
+            action=format!("/approve/{}", approval.id)
+            autocomplete="off"
+        >
+            <div class="two">
+                <button class="button large" type="submit" name="decision" value="deny">
+                    {t("decide-deny")}
+                </button>
+                <button class="button primary large" type="submit" name="decision" value="approve">
+                    {t("decide-approve")}
+                </button>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+fn verdict(approval: &ApprovalPage) -> AnyView {
+    let (which, class) = match approval.status.tone {
+        Tone::Good => (Icon::Tick, "good"),
+        Tone::No => (Icon::Cross, "bad"),
+        Tone::Bad => (Icon::Warning, "bad"),
+        Tone::Wait | Tone::Moving => (Icon::Clock, "wait"),
+        Tone::Quiet => (Icon::Bar, "quiet"),
+    };
+    view! {
+        <div class=format!("verdict {class}") role="status">
+            {icon(which)} {pill(&approval.status)}
+            <p class="muted">{approval.verdict.clone()}</p>
+        </div>
+    }
+    .into_any()
+}
+
+fn ways_on(approval: &ApprovalPage) -> AnyView {
+    view! {
+        <div>
+            <p class="actions">
+                {approval
+                    .run_href
+                    .clone()
+                    .map(|href| {
+                        view! {
+                            <a class="button primary" href=href>
+                                {t("decide-to-run")}
+                            </a>
+                        }
+                    })} <a class="button" href="/approvals">{t("decide-to-approvals")}</a>
+            </p>
+        </div>
+    }
+    .into_any()
+}

@@ -1,0 +1,164 @@
+//! Consent at `/authorize`: what a client asks for, and with which accounts.
+
+use axum::http::StatusCode;
+use leptos::prelude::*;
+
+use super::{Asked, asked};
+use crate::api::Tone;
+use crate::context::{self, ConsentAccount, ConsentAsked, ConsentView};
+use crate::parts::{Icon, banner, form_banner, icon, mark, wordmark};
+use crate::shell::alone;
+use crate::words::{t, tv};
+
+pub fn page() -> AnyView {
+    asked(|asked| {
+        let consent = use_context::<ConsentAsked>();
+        async move { Ok(draw(&asked, consent)) }
+    })
+}
+
+fn draw(asked: &Asked, consent: Option<ConsentAsked>) -> AnyView {
+    let Some(ConsentAsked(consent)) = consent else {
+        return refused(asked);
+    };
+    let title = tv("consent-title", &[("client", &consent.client_name)]);
+    let body = view! {
+        <form class="sheet" method="post" action="/authorize">
+            <div>
+                <div class="pair">
+                    {mark("client", "large")} <span class="dots" aria-hidden="true"></span>
+                    <span class="mark large agent" aria-hidden="true">
+                        <span class="only-mark">{wordmark()}</span>
+                    </span>
+                </div>
+                <h1>{title.clone()}</h1>
+                <p class="lede">{who(&consent)}</p>
+                {form_banner(&asked.form)}
+            </div>
+            {scopes(&consent)}
+            {accounts(&consent.accounts)}
+            {consent
+                .params
+                .iter()
+                .map(|(name, value)| {
+                    view! { <input type="hidden" name=name.clone() value=value.clone() /> }
+                })
+                .collect_view()}
+            <div class="deciders">
+                <div class="two">
+                    <button class="button large" type="submit" name="decision" value="deny">
+                        {t("consent-deny")}
+                    </button>
+                    <button class="button primary large" type="submit" name="decision" value="allow">
+                        {t("consent-allow")}
+                    </button>
+                </div>
+                <p class="field-hint">
+                    {tv("consent-returns", &[("host", &consent.returns_to)])}
+                </p>
+            </div>
+        </form>
+    }
+    .into_any();
+    alone(
+        title,
+        false,
+        Some(&asked.seen.viewer),
+        body,
+        Some(t("consent-foot")),
+    )
+}
+
+fn who(consent: &ConsentView) -> AnyView {
+    let words = if consent.verified {
+        t("consent-verified")
+    } else {
+        t("consent-unverified")
+    };
+    view! { {words} " · " <code>{consent.client_id.clone()}</code> }.into_any()
+}
+
+fn scopes(consent: &ConsentView) -> Option<AnyView> {
+    if consent.scopes.is_empty() {
+        return None;
+    }
+    let rows = consent
+        .scopes
+        .iter()
+        .map(|words| view! { <li>{icon(Icon::Tick)} <span>{words.clone()}</span></li> })
+        .collect_view();
+    Some(
+        view! {
+            <div>
+                <h2>{t("consent-scopes")}</h2>
+                <ul class="ticks">{rows}</ul>
+            </div>
+        }
+        .into_any(),
+    )
+}
+
+fn accounts(accounts: &[ConsentAccount]) -> Option<AnyView> {
+    if accounts.is_empty() {
+        return None;
+    }
+    let boxes = accounts
+        .iter()
+        .map(|account| {
+            let release = account.mode == "release";
+            view! {
+                <label class="check">
+                    <input
+                        type="checkbox"
+                        name="account"
+                        value=account.id.clone()
+                        checked=account.checked
+                    />
+                    {mark(&account.provider, "small")}
+                    <span>
+                        {account.label.clone()}
+                        <small>{if release { t("consent-release") } else { t("consent-call") }}</small>
+                    </span>
+                </label>
+            }
+        })
+        .collect_view();
+    Some(
+        view! {
+            <fieldset>
+                <legend class="field-name">{t("consent-accounts")}</legend>
+                {boxes}
+            </fieldset>
+        }
+        .into_any(),
+    )
+}
+
+/// A request that cannot be honoured and must not be sent back: the server's
+/// sentence, and nothing that leads out.
+fn refused(asked: &Asked) -> AnyView {
+    if asked.form.status == 0 {
+        context::set_status(StatusCode::BAD_REQUEST);
+    }
+    let words = asked
+        .form
+        .error("")
+        .unwrap_or_else(|| t("consent-refused-text"));
+    let body = view! {
+        <div class="lost">
+            <h1>{t("consent-refused-title")}</h1>
+            {banner(Tone::Bad, words, None, None)}
+            <a class="button" href="/">
+                {t("back-to-overview")}
+            </a>
+        </div>
+    }
+    .into_any();
+    alone(
+        t("consent-refused-title"),
+        false,
+        Some(&asked.seen.viewer),
+        body,
+        None,
+    )
+}

@@ -1,0 +1,47 @@
+//! The person's own page.
+
+use leptos::prelude::*;
+
+use super::{Asked, in_console};
+use crate::api::Problem;
+use crate::parts::{copyable, facts, form_banner};
+use crate::shell::{Head, Place};
+use crate::words::t;
+
+pub fn page() -> AnyView {
+    in_console(draw)
+}
+
+async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
+    let viewer = &asked.seen.viewer;
+    let role = if viewer.admin {
+        t("role-admin")
+    } else {
+        t("role-person")
+    };
+    let head = Head::new(Place::Settings, t("settings-title"), t("settings-lede")).narrow();
+    let body = view! {
+        {form_banner(&asked.form)}
+        <section class="card padded">
+            {facts(
+                vec![
+                    (t("field-name"), viewer.name.clone().into_any()),
+                    (t("field-email"), viewer.email.clone().into_any()),
+                    (t("field-role"), role.into_any()),
+                    (t("settings-id"), copyable(&viewer.person_id)),
+                ],
+            )}
+        </section>
+        <section class="section">
+            <div class="section-head">
+                <h2>{t("settings-session")}</h2>
+                <p>{t("settings-session-text")}</p>
+            </div>
+            <form method="post" action="/sign-out">
+                <button class="button" type="submit">{t("nav-sign-out")}</button>
+            </form>
+        </section>
+    }
+    .into_any();
+    Ok((head, body))
+}
