@@ -329,7 +329,7 @@ async fn judge(
     for detail in &details {
         let known = vault::connections::get(engine, &detail.connection)
             .await
-            .map_err(|error| super::exchange::refusal(error))?;
+            .map_err(super::exchange::refusal)?;
         if known.is_none() {
             return Err(OauthError::new(
                 Code::InvalidAuthorizationDetails,
