@@ -1,0 +1,9 @@
+//! The vault against lookalike providers, over real HTTP.
+
+mod connection;
+mod grant_safety;
+mod link;
+mod permission;
+mod proxy;
+mod stage;
+mod unlink;
