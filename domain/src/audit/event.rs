@@ -31,6 +31,8 @@ kinds! {
     PersonState => "person.state",
     /// The personal data in a person's events was erased.
     PersonalDataErased => "person.data_erased",
+    /// A person has a new password.
+    PasswordChanged => "person.password",
     /// A person signed in.
     SignedIn => "session.signed_in",
     /// A sign-in was refused.

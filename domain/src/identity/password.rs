@@ -8,7 +8,19 @@ use crate::Engine;
 use crate::secret::Secret;
 
 /// The longest password in bytes; more would only be work for us.
-pub(super) const LONGEST: usize = 1024;
+const LONGEST: usize = 1024;
+
+/// Whether somebody may have this password. Length is what counts (NIST SP
+/// 800-63B §5.1.1.2); no rules about its characters.
+pub(super) fn acceptable(password: &Secret<String>) -> Result<(), Error> {
+    if password.expose().chars().count() < 8 {
+        return Err(Error::Invalid("a password has at least 8 characters"));
+    }
+    if password.expose().len() > LONGEST {
+        return Err(Error::Invalid("a password has at most 1,024 bytes"));
+    }
+    Ok(())
+}
 
 fn argon2() -> Result<Argon2<'static>, Error> {
     let params = Params::new(19 * 1024, 2, 1, None).map_err(hashing)?;

@@ -130,3 +130,27 @@ async fn a_row_changed_by_another_hand_is_refused() {
         }))
     ));
 }
+
+#[tokio::test]
+async fn a_new_password_takes_the_old_one_and_ends_sessions() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let later = bench.now() + 1000;
+    sessions::save(&bench, "s1", Some(&ada.id), "{}", later)
+        .await
+        .unwrap();
+    let change =
+        |current: &str, new: &str| change_password(&bench, &ada.id, current.into(), new.into());
+    let wrong = change("wrong horse", "a longer secret").await;
+    assert!(matches!(wrong, Err(Error::WrongPassword)));
+    let short = change(PASSWORD, "short").await;
+    assert!(matches!(short, Err(Error::Invalid(_))));
+    assert!(sessions::load(&bench, "s1").await.unwrap().is_some());
+    change(PASSWORD, "a longer secret").await.unwrap();
+    assert!(sessions::load(&bench, "s1").await.unwrap().is_none());
+    let old = try_in(&bench, "ada@example.com", PASSWORD).await;
+    assert!(matches!(old, Err(Error::WrongPassword)));
+    try_in(&bench, "ada@example.com", "a longer secret")
+        .await
+        .unwrap();
+}

@@ -1,10 +1,13 @@
 use super::*;
+use crate::identity::Person;
 use crate::oauth::authorize::{check, query_after_sign_in};
 use crate::oauth::{
     AuthorizeError, AuthorizeRequest, ClientState, NewClient, Source, allow, clients,
-    consent_needed, consents, deny,
+    consent_needed, consents, deny, offered,
 };
 use crate::testing::CHALLENGE;
+use crate::vault::connections::{self, NewConnection};
+use crate::vault::{AccessMode, Overrides, permissions};
 
 const CALLBACK: &str = "https://agent.test/callback";
 
@@ -204,4 +207,93 @@ async fn the_audience_is_the_clients_first_unless_another_is_asked_for() {
     assert!(
         matches!(answer, Err(AuthorizeError::Redirect { error, .. }) if error.code == Code::InvalidTarget)
     );
+}
+
+/// An account of this person's, as linking leaves it.
+async fn linked(bench: &Bench, person: &Person, id: &'static str) {
+    let connection = NewConnection {
+        id: "sign-in-with-slack".to_owned(),
+        provider: "slack".to_owned(),
+        client_id: "ours".to_owned(),
+        client_secret: "secret".into(),
+        scopes: None,
+        overrides: Overrides::default(),
+        source: connections::Source::Config,
+    };
+    connections::put(bench, connection).await.unwrap();
+    let person = person.id.clone();
+    let done: Result<u64, crate::storage::Error> = bench
+        .store
+        .write(move |tx| {
+            let person = person.clone();
+            Box::pin(async move {
+                tx.execute(
+                    "insert into accounts (id, person_id, connection_id, tenant, subject, label, scopes, state, is_default, created_at, updated_at) \
+                     values ($1, $2, 'sign-in-with-slack', 'T1', $1, 'Ada in Acme', '[]', 'linked', true, 1, 1)",
+                    vec![id.into(), person.into()],
+                )
+                .await
+            })
+        })
+        .await;
+    done.unwrap();
+}
+
+#[tokio::test]
+async fn allowing_with_a_ticked_account_gives_the_permission_too() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let (client, secret) = bench.client("Agent").await;
+    linked(&bench, &ada, "acc_ada").await;
+    let details =
+        r#"[{"type":"account_access","connection":"sign-in-with-slack","mode":"release"}]"#;
+    let request = good(&bench, &client, &[("authorization_details", details)]).await;
+    let offers = offered(&bench, &ada.id, &request).await.unwrap();
+    assert_eq!(offers.len(), 1);
+    assert_eq!(offers[0].accounts[0].id, "acc_ada");
+    // The person may give less than was asked for.
+    let chosen = vec![("acc_ada".to_owned(), AccessMode::Call)];
+    let to = allow(&bench, &ada.id, bench.now(), &request, chosen)
+        .await
+        .unwrap();
+    let given = permissions::find(&bench, &client.id, "acc_ada").await;
+    assert_eq!(given.unwrap().unwrap().access_mode, AccessMode::Call);
+    let code = value(&to, "code").unwrap();
+    let pairs = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("code_verifier", crate::testing::VERIFIER),
+    ];
+    let answer = ask(&bench, &client, &secret, &pairs).await.unwrap();
+    let granted = answer.authorization_details.unwrap();
+    assert_eq!(
+        granted,
+        serde_json::json!([{"type": "account_access", "connection": "sign-in-with-slack", "mode": "call"}])
+    );
+    // Accounts are chosen each time.
+    assert!(consent_needed(&bench, &ada.id, &request).await.unwrap());
+}
+
+#[tokio::test]
+async fn nobody_can_tick_what_was_not_asked_for_or_is_not_theirs() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let bob = bench.person("bob@example.com").await;
+    let (client, _) = bench.client("Agent").await;
+    linked(&bench, &ada, "acc_ada").await;
+    let details = r#"[{"type":"account_access","connection":"sign-in-with-slack","mode":"call"}]"#;
+    let asked = good(&bench, &client, &[("authorization_details", details)]).await;
+    let plain = good(&bench, &client, &[]).await;
+    for (person, request, mode) in [
+        (&ada, &asked, AccessMode::Release),
+        (&bob, &asked, AccessMode::Call),
+        (&ada, &plain, AccessMode::Call),
+    ] {
+        let chosen = vec![("acc_ada".to_owned(), mode)];
+        let refused = allow(&bench, &person.id, bench.now(), request, chosen).await;
+        assert_eq!(refused.unwrap_err().code, Code::InvalidRequest);
+    }
+    let none = permissions::find(&bench, &client.id, "acc_ada").await;
+    assert!(none.unwrap().is_none());
+    assert!(consents::list(&bench, &ada.id).await.unwrap().is_empty());
 }
