@@ -34,6 +34,7 @@ mod jwt;
 pub mod metadata;
 pub mod params;
 mod refresh;
+mod registration;
 mod revoke;
 mod sql;
 mod sql_grants;
