@@ -31,34 +31,37 @@ let leave = null;
 // Holds the stream until the page goes away or the session ends.
 function lead() {
   leading = true;
-  let last = "";
   let wait = 1000;
   let stream = null;
   let timer = 0;
   const open = () => {
-    stream = new EventSource(last ? `/live?after=${encodeURIComponent(last)}` : "/live");
-    stream.onopen = () => {
+    stream = new EventSource("/live");
+    // The stream has begun, or has lost something: look at everything again.
+    stream.addEventListener("hello", () => {
       wait = 1000;
       share({ kind: "state", state: "on" });
       share({ kind: "resync" });
-    };
+    });
     stream.addEventListener("change", (event) => {
-      last = event.lastEventId || last;
       let body;
       try { body = JSON.parse(event.data); } catch { return; }
       share({ kind: "change", topic: String(body.topic), id: body.id });
-    });
-    stream.addEventListener("bye", () => {
-      stream.close();
-      share({ kind: "signed-out" });
     });
     stream.onerror = () => {
       share({ kind: "state", state: "away" });
       // The browser itself tries again unless the answer was no stream at all.
       if (stream.readyState !== EventSource.CLOSED) return;
-      timer = setTimeout(open, wait);
+      timer = setTimeout(again, wait);
       wait = Math.min(wait * 2, 30000);
     };
+  };
+  // No stream: either the server is away, or the session has ended.
+  const again = async () => {
+    try {
+      const answer = await fetch("/api/approvals/count", { method: "POST" });
+      if (answer.status === 401) return share({ kind: "signed-out" });
+    } catch { /* The server is away. */ }
+    open();
   };
   open();
   return new Promise((resolve) => {

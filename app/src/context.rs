@@ -86,7 +86,7 @@ pub struct ConsentView {
     pub client_id: String,
     /// Whether an admin registered it (and not the client itself).
     pub verified: bool,
-    /// What it may do, as sentences.
+    /// What it may do: scopes by name; the page has the sentences.
     pub scopes: Vec<String>,
     /// The person's accounts it asks for.
     pub accounts: Vec<ConsentAccount>,

@@ -15,10 +15,7 @@ use crate::words::t;
 #[must_use]
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     let nonce = use_nonce();
-    if let Some(nonce) = &nonce {
-        let targets = use_context::<FormTargets>().unwrap_or_default().0;
-        context::set_header(header::CONTENT_SECURITY_POLICY, &policy(nonce, &targets));
-    }
+    set_policy(&use_context::<FormTargets>().unwrap_or_default().0);
     let person = context::viewer().map(|viewer| viewer.person_id);
     view! {
         <!DOCTYPE html>
@@ -40,6 +37,14 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <App />
             </body>
         </html>
+    }
+}
+
+/// Sets the content security policy of the page that is being drawn. Drawn
+/// outside a server, in a test, it has none.
+pub(crate) fn set_policy(targets: &[String]) {
+    if let Some(nonce) = use_nonce() {
+        context::set_header(header::CONTENT_SECURITY_POLICY, &policy(&nonce, targets));
     }
 }
 

@@ -78,8 +78,10 @@ pub struct ConnectionCard {
 pub struct LinkPage {
     /// What will be linked.
     pub connection: ConnectionCard,
-    /// The client that asked for it, if one did: id, name, mode, mode in words.
+    /// The client that asked for it, if one did.
     pub agent: Option<LinkAgent>,
+    /// The origin of the provider's consent page.
+    pub origin: String,
 }
 
 /// A client that is to be permitted in the same act.
@@ -267,30 +269,49 @@ pub(crate) mod ssr {
         }
     }
 
+    /// The page before the provider's. `client_id` and `run` are empty where
+    /// nobody asked; a run is the embedded agent's.
     pub async fn link_page(
         seen: &Seen,
         connection: &str,
-        client_id: Option<&str>,
+        client_id: &str,
+        run: &str,
     ) -> Result<LinkPage, Problem> {
         let mine = list(seen).await?;
-        let connection = linkable(seen, &mine)
+        let connection = connections::get(&seen.engine, connection)
             .await?
-            .into_iter()
-            .find(|card| card.id == connection)
+            .filter(|connection| connection.state != ConnectionState::Disabled)
             .ok_or(Problem::NotFound)?;
-        let agent = match client_id {
-            None => None,
-            Some(id) => clients::get(&seen.engine, id)
-                .await?
-                .filter(|client| client.state == ClientState::Active)
-                .and_then(|client| {
-                    Some(LinkAgent {
-                        release: client.access_mode? == AccessMode::Release,
-                        id: client.id,
-                        name: client.name,
-                    })
-                }),
+        let client = if !client_id.is_empty() {
+            clients::get(&seen.engine, client_id).await?
+        } else if !run.is_empty() {
+            clients::embedded(&seen.engine).await?
+        } else {
+            None
         };
-        Ok(LinkPage { connection, agent })
+        let agent = client
+            .filter(|client| client.state == ClientState::Active)
+            .and_then(|client| {
+                Some(LinkAgent {
+                    release: client.access_mode? == AccessMode::Release,
+                    id: client.id,
+                    name: client.name,
+                })
+            });
+        Ok(LinkPage {
+            origin: consent_origin(&connection)?,
+            connection: connection_card(&connection, &mine),
+            agent,
+        })
+    }
+
+    /// Where the provider's consent page lies.
+    fn consent_origin(connection: &Connection) -> Result<String, Problem> {
+        let entry = connection.entry()?;
+        let url = match &connection.overrides.authorize {
+            Some(replaced) => entry.authorize.join(replaced)?,
+            None => entry.authorize.clone(),
+        };
+        Ok(url.origin().ascii_serialization())
     }
 }

@@ -85,8 +85,8 @@ fn details(account: &AccountCard) -> Vec<(String, AnyView)> {
 
 fn make_default(id: &str) -> AnyView {
     view! {
-        <form method="post" action=format!("/accounts/{id}")>
-            <button class="button small" type="submit" name="action" value="make_default">
+        <form method="post" action=format!("/accounts/{id}/default")>
+            <button class="button small" type="submit">
                 {t("account-make-default")}
             </button>
         </form>
@@ -163,8 +163,8 @@ fn unlink(account: &AccountCard) -> AnyView {
                     {tv("unlink-text", &[("provider", &account.provider_name)])}
                     {releases.then(|| format!(" {}", t("unlink-releases")))}
                 </p>
-                <form method="post" action=format!("/accounts/{}", account.id)>
-                    <button class="button danger solid" type="submit" name="action" value="unlink">
+                <form method="post" action=format!("/accounts/{}/unlink", account.id)>
+                    <button class="button danger solid" type="submit">
                         {tv("unlink-button", &[("account", &account.label)])}
                     </button>
                 </form>

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::{Asked, in_console};
 use crate::api::accounts::{AccountCard, AgentAccess, ConnectionCard, ssr};
-use crate::api::{Problem, Tone};
+use crate::api::{Problem, Tone, stamp};
 use crate::parts::{Icon, banner, empty, icon, mark, notice, status, when};
 use crate::shell::{Head, Place};
 use crate::words::{t, tn, tv};
@@ -88,31 +88,38 @@ fn said(asked: &Asked, mine: &[AccountCard], linkable: &[ConnectionCard]) -> Opt
         ));
     }
     if !asked.query("unlinked").is_empty() {
-        return Some(banner(
-            Tone::Good,
-            t("unlinked-title"),
-            Some(t("unlinked-text")),
-            None,
-        ));
+        let until = asked.query("until").parse().ok().map(|at| {
+            let until = stamp(asked.seen.engine.now(), at);
+            tv("unlinked-until", &[("until", &until.full)])
+        });
+        let text = until.unwrap_or_else(|| t("unlinked-text"));
+        return Some(banner(Tone::Good, t("unlinked-title"), Some(text), None));
     }
-    let failed = asked.query("link_error");
-    linkable
-        .iter()
-        .find(|connection| connection.id == failed)
-        .map(|connection| {
-            banner(
-                Tone::Bad,
-                tv(
-                    "link-failed-title",
-                    &[("provider", &connection.provider_name)],
-                ),
-                Some(t("link-failed-text")),
-                Some((
-                    format!("/accounts/link/{}", connection.id),
-                    t("link-failed-action"),
-                )),
+    let what = asked.query("link");
+    let text = match what.as_str() {
+        "" => return None,
+        "denied" => t("link-denied-text"),
+        "invalid" => t("link-invalid-text"),
+        _ => t("link-failed-text"),
+    };
+    let wanted = asked.query("connection");
+    let connection = linkable.iter().find(|connection| connection.id == wanted);
+    let title = connection.map_or_else(
+        || t("link-failed-any"),
+        |connection| {
+            tv(
+                "link-failed-title",
+                &[("provider", &connection.provider_name)],
             )
-        })
+        },
+    );
+    let again = connection.map(|connection| {
+        (
+            format!("/accounts/link/{}", connection.id),
+            t("link-failed-action"),
+        )
+    });
+    Some(banner(Tone::Bad, title, Some(text), again))
 }
 
 fn card(account: &AccountCard) -> AnyView {

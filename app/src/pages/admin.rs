@@ -3,9 +3,9 @@
 use leptos::prelude::*;
 
 use super::{Asked, in_console};
-use crate::api::Problem;
 use crate::api::admin::{PersonRow, ssr};
-use crate::parts::{Field, form_banner, select, status, text_field, when};
+use crate::api::{Problem, Tone};
+use crate::parts::{Field, banner, form_banner, select, status, text_field, when};
 use crate::shell::{Head, Place};
 use crate::words::t;
 
@@ -20,6 +20,8 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
     let head = Head::new(Place::People, t("people-title"), t("people-lede"));
     let body = view! {
         {form_banner(form)}
+        {(!asked.query("created").is_empty())
+            .then(|| banner(Tone::Good, t("people-created"), None, None))}
         <section class="card">
             <div class="table-wrap">
                 <table class="table">
@@ -103,15 +105,15 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
 }
 
 fn row(person: &PersonRow) -> AnyView {
-    let (action, words, class) = if person.locked {
-        ("unlock", t("person-unlock"), "button small")
+    let (state, words, class) = if person.locked {
+        ("active", t("person-unlock"), "button small")
     } else {
-        ("lock", t("person-lock"), "button small danger")
+        ("locked", t("person-lock"), "button small danger")
     };
     let button = (!person.own).then(|| {
         view! {
-            <form method="post" action=format!("/admin/people/{}", person.id)>
-                <button class=class type="submit" name="action" value=action>
+            <form method="post" action=format!("/admin/people/{}/state", person.id)>
+                <button class=class type="submit" name="state" value=state>
                     {words}
                     <span class="visually-hidden">{format!(" {}", person.name)}</span>
                 </button>

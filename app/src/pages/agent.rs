@@ -3,10 +3,10 @@
 use leptos::prelude::*;
 
 use super::{Asked, in_console};
-use crate::api::Problem;
 use crate::api::runs::{RunRow, ssr};
+use crate::api::{Problem, Tone};
 use crate::parts::{
-    Icon, Prompt, PromptWords, RunBoard, RunWords, empty, form_banner, icon, status, when,
+    Icon, Prompt, PromptWords, RunBoard, RunWords, banner, empty, form_banner, icon, status, when,
 };
 use crate::shell::{Head, Place};
 use crate::words::t;
@@ -35,9 +35,15 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
     };
     let head = Head::new(Place::Agent, t("agent-title"), t("agent-lede"));
     let own = asked.form.error("prompt");
-    let banner = own.is_none().then(|| form_banner(&asked.form)).flatten();
+    let own_banner = own.is_none().then(|| form_banner(&asked.form)).flatten();
+    let consent = match asked.query("consent").as_str() {
+        "" => None,
+        "denied" => Some(t("agent-consent-denied")),
+        _ => Some(t("agent-consent-failed")),
+    };
     let body = view! {
-        {banner}
+        {own_banner}
+        {consent.map(|words| banner(Tone::Bad, words, None, None))}
         <Prompt words=words value=value error=own examples=ssr::examples() />
         <section class="section">
             <div class="section-head">
@@ -97,6 +103,8 @@ async fn draw_run(asked: Asked) -> Result<(Head, AnyView), Problem> {
     head.lede = None;
     let body = view! {
         {form_banner(&asked.form)}
+        {(!asked.query("link").is_empty())
+            .then(|| banner(Tone::Bad, t("link-failed-any"), Some(t("link-failed-text")), None))}
         <RunBoard initial=run words=words />
     }
     .into_any();

@@ -87,17 +87,19 @@ fn secret(fresh: FreshSecret) -> AnyView {
 
 fn row(client: &ClientRow) -> AnyView {
     let hidden = format!(" {}", client.name);
-    let (action, words, class) = if client.frozen {
-        ("thaw", t("client-thaw"), "button small")
+    let (state, words, class) = if client.frozen {
+        ("active", t("client-thaw"), "button small")
     } else {
-        ("freeze", t("client-freeze"), "button small danger")
+        ("frozen", t("client-freeze"), "button small danger")
     };
     let new_secret = (client.confidential && !client.embedded).then(|| {
         view! {
-            <button class="button small" type="submit" name="action" value="new_secret">
-                {t("client-new-secret")}
-                <span class="visually-hidden">{hidden.clone()}</span>
-            </button>
+            <form method="post" action=format!("/admin/clients/{}/secret", client.id)>
+                <button class="button small" type="submit">
+                    {t("client-new-secret")}
+                    <span class="visually-hidden">{hidden.clone()}</span>
+                </button>
+            </form>
         }
     });
     let grants = client
@@ -126,17 +128,15 @@ fn row(client: &ClientRow) -> AnyView {
                     " · " {client.mode.clone()}
                 </p>
                 <p class="tags">{grants}</p>
-                <form
-                    class="actions"
-                    method="post"
-                    action=format!("/admin/clients/{}", client.id)
-                >
+                <div class="actions">
                     {new_secret}
-                    <button class=class type="submit" name="action" value=action>
-                        {words}
-                        <span class="visually-hidden">{hidden}</span>
-                    </button>
-                </form>
+                    <form method="post" action=format!("/admin/clients/{}/state", client.id)>
+                        <button class=class type="submit" name="state" value=state>
+                            {words}
+                            <span class="visually-hidden">{hidden}</span>
+                        </button>
+                    </form>
+                </div>
             </div>
         </article>
     }

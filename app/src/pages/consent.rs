@@ -8,7 +8,7 @@ use crate::api::Tone;
 use crate::context::{self, ConsentAccount, ConsentAsked, ConsentView};
 use crate::parts::{Icon, banner, form_banner, icon, mark, wordmark};
 use crate::shell::alone;
-use crate::words::{t, tv};
+use crate::words::{known, t, tv};
 
 pub fn page() -> AnyView {
     asked(|asked| {
@@ -85,7 +85,7 @@ fn scopes(consent: &ConsentView) -> Option<AnyView> {
     let rows = consent
         .scopes
         .iter()
-        .map(|words| view! { <li>{icon(Icon::Tick)} <span>{words.clone()}</span></li> })
+        .map(|scope| view! { <li>{icon(Icon::Tick)} <span>{sentence(scope)}</span></li> })
         .collect_view();
     Some(
         view! {
@@ -96,6 +96,12 @@ fn scopes(consent: &ConsentView) -> Option<AnyView> {
         }
         .into_any(),
     )
+}
+
+/// What a scope of ours allows; any other shows itself.
+fn sentence(scope: &str) -> String {
+    let key = format!("allow-{}", scope.replace([':', '_'], "-"));
+    known(&key, &[]).unwrap_or_else(|| tv("scope-unknown", &[("scope", scope)]))
 }
 
 fn accounts(accounts: &[ConsentAccount]) -> Option<AnyView> {

@@ -7,7 +7,7 @@ use super::{Asked, asked};
 use crate::api::Problem;
 use crate::api::accounts::{LinkAgent, ssr};
 use crate::parts::{Icon, check, form_banner, icon, mark, wordmark};
-use crate::shell::alone;
+use crate::shell::{alone, set_policy};
 use crate::words::{t, tv};
 
 pub fn page() -> AnyView {
@@ -15,22 +15,19 @@ pub fn page() -> AnyView {
 }
 
 async fn draw(asked: Asked) -> Result<AnyView, Problem> {
-    let client = asked.query("client");
-    let client = if client.is_empty() {
-        asked.form.value("client")
-    } else {
-        client
+    // From the address, or from the form that was refused.
+    let given = |name: &str| {
+        let value = asked.query(name);
+        if value.is_empty() {
+            asked.form.value(name)
+        } else {
+            value
+        }
     };
-    let page = ssr::link_page(
-        &asked.seen,
-        &asked.part("connection"),
-        (!client.is_empty()).then_some(client.as_str()),
-    )
-    .await?;
-    let mut return_to = asked.query("return_to");
-    if return_to.is_empty() {
-        return_to = asked.form.value("return_to");
-    }
+    let (client, run, return_to) = (given("client"), given("run"), given("return_to"));
+    let page = ssr::link_page(&asked.seen, &asked.part("connection"), &client, &run).await?;
+    // The post leads on to the provider, along the whole redirect chain.
+    set_policy(std::slice::from_ref(&page.origin));
     let provider = page.connection.provider_name.clone();
     let title = tv("link-title", &[("provider", &provider)]);
     let scopes = page
@@ -39,7 +36,9 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
         .iter()
         .map(|words| view! { <li>{icon(Icon::Tick)} <span>{words.clone()}</span></li> })
         .collect_view();
-    let cancel = if return_to.starts_with('/') && !return_to.starts_with("//") {
+    let cancel = if !run.is_empty() {
+        format!("/agent/runs/{run}")
+    } else if return_to.starts_with('/') && !return_to.starts_with("//") {
         return_to.clone()
     } else {
         "/accounts".to_owned()
@@ -67,6 +66,7 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
             {page.agent.as_ref().map(|agent| let_agent(agent, &provider))}
             <div class="deciders">
                 <input type="hidden" name="return_to" value=return_to />
+                <input type="hidden" name="run" value=run />
                 <div class="two">
                     <a class="button large" href=cancel>
                         {t("cancel")}
@@ -98,7 +98,12 @@ fn let_agent(agent: &LinkAgent, provider: &str) -> AnyView {
     view! {
         <div>
             <input type="hidden" name="client" value=agent.id.clone() />
-            {check("let_client", "on", words, Some(more), true)}
+            <input
+                type="hidden"
+                name="mode"
+                value=if agent.release { "release" } else { "call" }
+            />
+            {check("permit", "on", words, Some(more), !agent.release)}
         </div>
     }
     .into_any()

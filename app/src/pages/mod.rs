@@ -7,23 +7,25 @@
 //! |---|---|---|
 //! | `/sign-in` | `/sign-in` | `email`, `password`, `return_to` |
 //! | every page | `/sign-out` | |
-//! | `/accounts/link/{connection}` | the same | `return_to`, `client` (id, if an agent asked), `let_client` = `on` (ticked) |
-//! | `/accounts/{id}` | `/accounts/{id}` | `action` = `unlink`, `make_default` |
+//! | `/accounts/link/{connection}` | the same | `return_to`, `run`; if an agent asked: `client`, `mode` = `call`, `release`, and `permit` = `on` (ticked) |
+//! | `/accounts/{id}` | `/accounts/{id}/unlink`, `/accounts/{id}/default` | |
 //! | `/accounts/{id}` | `/permissions/{id}` | `action` = `pause`, `resume`, `revoke`; `return_to` |
 //! | `/approve/{id}` | the same | `decision` = `approve`, `deny` |
 //! | `/agent` | `/agent/runs` | `prompt` |
 //! | `/agent/runs/{id}` | `/agent/runs/{id}/cancel` | |
 //! | `/authorize` | the same | `decision` = `allow`, `deny`; `account` (repeated); the original parameters |
+//! | `/settings` | `/settings/password` | `current_password`, `new_password` |
 //! | `/admin/people` | the same | `name`, `email`, `password`, `role` = `person`, `admin` |
-//! | `/admin/people` | `/admin/people/{id}` | `action` = `lock`, `unlock` |
+//! | `/admin/people` | `/admin/people/{id}/state` | `state` = `active`, `locked` |
 //! | `/admin/clients` | the same | `name`, `kind` = `confidential`, `public`; `access_mode` = `none`, `call`, `release`; `grant_types` (repeated), `redirect_uris`, `audiences` (one a line) |
-//! | `/admin/clients` | `/admin/clients/{id}` | `action` = `freeze`, `thaw`, `new_secret` |
+//! | `/admin/clients` | `/admin/clients/{id}/state`, `/admin/clients/{id}/secret` | `state` = `active`, `frozen` |
 //! | `/admin/connections` | the same | `id`, `provider`, `client_id`, `client_secret`, `scopes` (separated by spaces) |
 //!
-//! Reading parameters: `/accounts?linked={account}` or `?unlinked=1` or
-//! `?link_error={connection}`; `/accounts/link/{connection}?client=&return_to=`;
-//! `/agent?prompt=`; `/activity?about=&before=`;
-//! `/admin/audit?person=&client=&kind=&since=&until=&before=`.
+//! What a page reads from its address: `/accounts?linked={account}`,
+//! `?unlinked=1&until={ms}`, `?link=denied|failed|invalid&connection=`;
+//! `/accounts/link/{connection}?client=&run=&return_to=`; `/agent?prompt=&consent=`;
+//! `/agent/runs/{id}?link=`; `/activity?about=&before=`; `/settings?changed=password`;
+//! `/admin/people?created=1`; `/admin/audit?person=&client=&kind=&since=&until=&before=`.
 
 mod account;
 mod accounts;

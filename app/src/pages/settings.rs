@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use super::{Asked, in_console};
-use crate::api::Problem;
-use crate::parts::{copyable, facts, form_banner};
+use crate::api::{Problem, Tone};
+use crate::parts::{Field, banner, copyable, facts, form_banner, text_field};
 use crate::shell::{Head, Place};
 use crate::words::t;
 
@@ -22,6 +22,8 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
     let head = Head::new(Place::Settings, t("settings-title"), t("settings-lede")).narrow();
     let body = view! {
         {form_banner(&asked.form)}
+        {(asked.query("changed") == "password")
+            .then(|| banner(Tone::Good, t("password-changed"), None, None))}
         <section class="card padded">
             {facts(
                 vec![
@@ -31,6 +33,42 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
                     (t("settings-id"), copyable(&viewer.person_id)),
                 ],
             )}
+        </section>
+        <section class="section">
+            <div class="section-head">
+                <h2>{t("password-title")}</h2>
+                <p>{t("password-text")}</p>
+            </div>
+            <form class="card padded form" method="post" action="/settings/password">
+                {text_field(
+                    &asked.form,
+                    Field {
+                        name: "current_password",
+                        label: "password-current",
+                        kind: "password",
+                        autocomplete: "current-password",
+                        required: true,
+                        ..Field::default()
+                    },
+                )}
+                {text_field(
+                    &asked.form,
+                    Field {
+                        name: "new_password",
+                        label: "password-new",
+                        hint: Some("password-new-hint"),
+                        kind: "password",
+                        autocomplete: "new-password",
+                        required: true,
+                        ..Field::default()
+                    },
+                )}
+                <p class="actions">
+                    <button class="button" type="submit">
+                        {t("password-button")}
+                    </button>
+                </p>
+            </form>
         </section>
         <section class="section">
             <div class="section-head">
