@@ -1,1 +1,70 @@
-//! server
+//! The door: requests come in here, become typed asks, and one verb of
+//! `domain` answers each. No rule lives in this crate.
+//!
+//! The map:
+//! - [`config`], [`serve`], [`upkeep`], [`tls`]: how the process runs.
+//! - [`door`]: what every request passes. [`session`]: who is signed in.
+//! - [`oauth`]: endpoints of the authorization server. [`proxy`]: calls to providers.
+//! - [`pages`], [`forms`], [`link`], [`live`]: what browsers use. [`files`], [`health`].
+//! - `demo` (feature): sandbox providers, seeded people, the address that plays the person.
+
+pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
+pub mod door;
+pub mod files;
+pub mod forms;
+pub mod health;
+pub mod link;
+pub mod live;
+pub mod oauth;
+pub mod pages;
+pub mod proxy;
+pub mod serve;
+pub mod session;
+pub mod tls;
+pub mod upkeep;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{any, get, post};
+
+pub use door::Door;
+
+/// The whole application.
+#[must_use]
+pub fn router(door: &Door) -> Router {
+    let pages = Router::new()
+        .merge(forms::routes())
+        .route(
+            "/authorize",
+            get(oauth::authorize::ask).post(oauth::authorize::decide),
+        )
+        .route("/live", get(live::live))
+        .route("/api/{*function}", post(pages::server_functions))
+        .fallback(pages::page)
+        .layer(from_fn_with_state(door.clone(), session::load))
+        .layer(session::layer(door))
+        .layer(from_fn_with_state(door.clone(), door::same_origin));
+    let machines = Router::new()
+        .merge(oauth::routes())
+        .route("/proxy/{*rest}", any(proxy::call))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/pkg/{file}", get(files::file))
+        .route("/favicon.svg", get(files::file))
+        .route("/live.js", get(files::file));
+    #[cfg(feature = "demo")]
+    let machines = match &door.options.demo_secret {
+        Some(secret) => machines.route(
+            &format!("/demo/{secret}/decide"),
+            post(demo::decide::decide),
+        ),
+        None => machines,
+    };
+    machines
+        .merge(pages)
+        .layer(from_fn(door::caught))
+        .layer(from_fn_with_state(door.clone(), door::layer))
+        .with_state(door.clone())
+}

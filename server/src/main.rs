@@ -1,1 +1,146 @@
-fn main() {}
+//! The `attorn` program.
+
+mod commands;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use attorn_server::config::{Config, LogFormat};
+use attorn_server::serve::{self, Error};
+use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
+
+/// The self-hosted identity layer for AI agents.
+#[derive(Parser)]
+#[command(name = "attorn", version, about)]
+struct Cli {
+    /// Configuration file (TOML). Every key is also an environment variable: `ATTORN_SERVER__LISTEN`.
+    #[arg(long, global = true, env = "ATTORN_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve (the default).
+    Serve(Serve),
+    /// Start everything on this machine with sandbox providers and seeded people.
+    #[cfg(feature = "demo")]
+    Demo(attorn_server::demo::Demo),
+    /// Bring the database up to date and stop.
+    Migrate,
+    /// People.
+    #[command(subcommand)]
+    User(commands::User),
+    /// Clients: agents and other programs.
+    #[command(subcommand)]
+    Client(commands::Client),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(commands::Audit),
+}
+
+#[derive(Args, Default)]
+struct Serve {
+    /// Certificate chain (PEM).
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key (PEM).
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // One crypto provider for the whole process.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("attorn: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("attorn: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Error> {
+    let command = cli.command.unwrap_or(Command::Serve(Serve::default()));
+    let (mut config, warnings) =
+        Config::load(cli.config.as_deref(), std::env::vars()).map_err(Error::new)?;
+    if let Command::Serve(flags) = &command {
+        config.server.tls_cert = flags.tls_cert.clone().or(config.server.tls_cert);
+        config.server.tls_key = flags.tls_key.clone().or(config.server.tls_key);
+    }
+    logs(&config);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    match command {
+        Command::Serve(_) => serve_until_stopped(&config)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        #[cfg(feature = "demo")]
+        Command::Demo(demo) => attorn_server::demo::run(demo, config)
+            .await
+            .map(|()| ExitCode::SUCCESS),
+        Command::Migrate => {
+            let engine = serve::engine(&config).await?;
+            engine.store.close().await;
+            println!("The database is up to date.");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::User(command) => commands::user(command, &config).await,
+        Command::Client(command) => commands::client(command, &config).await,
+        Command::Audit(command) => commands::audit(command, &config).await,
+    }
+}
+
+async fn serve_until_stopped(config: &Config) -> Result<(), Error> {
+    commands::refuse_demo_folder(config)?;
+    let engine = serve::engine(config).await?;
+    serve::connections(&engine, config).await?;
+    domain::agent::consent::register(&engine)
+        .await
+        .map_err(Error::new)?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .map_err(|error| {
+            Error(format!(
+                "cannot listen on {}: {error}",
+                config.server.listen
+            ))
+        })?;
+    let door = serve::door(engine, config, None);
+    let running = serve::start(door, listener, config).await?;
+    tracing::info!(address = %running.address, issuer = %config.server.public_url, "serving");
+    running.until(serve::stop_signal()).await
+}
+
+fn logs(config: &Config) {
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&config.log.filter).unwrap_or_else(|error| {
+            eprintln!("attorn: log.filter: {error}; using info");
+            tracing_subscriber::EnvFilter::new("info")
+        });
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let done = match config.log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    if let Err(error) = done {
+        eprintln!("attorn: {error}");
+    }
+}

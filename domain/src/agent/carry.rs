@@ -69,14 +69,16 @@ fn failed(words: impl Into<String>) -> Stop {
 pub(super) struct Carrier<'a> {
     engine: &'a Engine,
     run: &'a Run,
+    holder: &'a str,
     token: Option<Secret<String>>,
 }
 
 impl<'a> Carrier<'a> {
-    pub(super) const fn new(engine: &'a Engine, run: &'a Run) -> Self {
+    pub(super) const fn new(engine: &'a Engine, run: &'a Run, holder: &'a str) -> Self {
         Self {
             engine,
             run,
+            holder,
             token: None,
         }
     }
@@ -392,7 +394,7 @@ impl<'a> Carrier<'a> {
     async fn begin(&self, step: (i64, &str, &str)) -> Result<(), Stop> {
         let (position, tool, words) = (step.0, step.1.to_owned(), step.2.to_owned());
         let run = self.run.clone();
-        let holder = self.engine.settings.instance.clone();
+        let holder = self.holder.to_owned();
         let mine = self
             .engine
             .store
@@ -411,14 +413,19 @@ impl<'a> Carrier<'a> {
 
     async fn end(&self, position: i64, state: StepState, output: &str) -> Result<(), Stop> {
         let (run, output) = (self.run.clone(), output.to_owned());
-        self.engine
+        let holder = self.holder.to_owned();
+        let mine = self
+            .engine
             .store
             .write(move |tx| {
-                let (run, output) = (run.clone(), output.clone());
-                Box::pin(async move { tx.end_step(&run, position, state, Some(&output)).await })
+                let (run, holder, output) = (run.clone(), holder.clone(), output.clone());
+                Box::pin(async move {
+                    tx.end_step(&run, &holder, position, state, Some(&output))
+                        .await
+                })
             })
-            .await
-            .map_err(Stop::from)
+            .await?;
+        if mine { Ok(()) } else { Err(Stop::Lost) }
     }
 
     async fn keep_request(
@@ -429,18 +436,22 @@ impl<'a> Carrier<'a> {
     ) -> Result<(), Stop> {
         let run = self.run.clone();
         let words = format!("The request must say “{binding_message}”.");
-        self.engine
+        let holder = self.holder.to_owned();
+        let mine = self
+            .engine
             .store
             .write(move |tx| {
                 let (run, approval_id) = (run.clone(), approval_id.clone());
                 let (sealed, words) = (sealed.clone(), words.clone());
+                let holder = holder.clone();
                 Box::pin(async move {
                     tx.keep_request(&run.id, 0, &approval_id, sealed).await?;
-                    tx.end_step(&run, 0, StepState::Waiting, Some(&words)).await
+                    tx.end_step(&run, &holder, 0, StepState::Waiting, Some(&words))
+                        .await
                 })
             })
-            .await
-            .map_err(Stop::from)
+            .await?;
+        if mine { Ok(()) } else { Err(Stop::Lost) }
     }
 
     // What is missing ------------------------------------------------------------
@@ -472,7 +483,11 @@ impl<'a> Carrier<'a> {
     }
 
     fn account_needed(&self, connection: &str, again: bool) -> Stop {
-        let link = format!("/accounts/link/{connection}?run={}", self.run.id);
+        let link = format!(
+            "/accounts/link/{connection}?client={}&run={}",
+            consent::CLIENT_ID,
+            self.run.id
+        );
         let name = provider_name(connection);
         let words = if again {
             format!("Link {name} again")

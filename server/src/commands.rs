@@ -1,0 +1,300 @@
+//! Commands beside `serve`. On SQLite the database belongs to one process: a
+//! command beside a running `serve` is refused by the store with a sentence.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use attorn_server::config::Config;
+use attorn_server::serve::{self, Error};
+use clap::Subcommand;
+use domain::identity::{self, NewPerson, Role};
+use domain::oauth::clients::{self, ClientKind, ClientState, NewClient, Source};
+use domain::secret::Secret;
+use domain::storage::Location;
+use domain::vault::AccessMode;
+
+/// `attorn user …`
+#[derive(Subcommand)]
+pub enum User {
+    /// Create a person. The password is read from standard input.
+    Create {
+        /// E-mail address: what they sign in with.
+        email: String,
+        /// Their name.
+        #[arg(long)]
+        name: String,
+        /// Make them an admin.
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List people.
+    List,
+    /// Lock a person: sessions end, tokens stop working.
+    Lock {
+        /// E-mail address.
+        email: String,
+    },
+    /// Unlock a person.
+    Unlock {
+        /// E-mail address.
+        email: String,
+    },
+}
+
+/// `attorn client …`
+#[derive(Subcommand)]
+pub enum Client {
+    /// Register a client and print its secret, once.
+    Create {
+        /// Its name, as people see it.
+        name: String,
+        /// A public client: no secret, PKCE.
+        #[arg(long)]
+        public: bool,
+        /// Where it may be sent back to; may be given several times.
+        #[arg(long = "redirect-uri")]
+        redirect_uris: Vec<String>,
+        /// Audiences it may ask tokens for; may be given several times.
+        #[arg(long = "audience")]
+        audiences: Vec<String>,
+        /// What it asks people for: `call` or `release`.
+        #[arg(long, value_parser = access_mode)]
+        access_mode: Option<AccessMode>,
+        /// Keep one refresh token instead of rotating (confidential clients).
+        #[arg(long)]
+        keep_refresh_token: bool,
+    },
+    /// List clients.
+    List,
+    /// Freeze a client: nothing is issued to it, its tokens stop working.
+    Freeze {
+        /// Client id.
+        id: String,
+    },
+    /// Thaw a client.
+    Thaw {
+        /// Client id.
+        id: String,
+    },
+    /// Make a new secret and print it; the old one ends.
+    Secret {
+        /// Client id.
+        id: String,
+    },
+}
+
+/// `attorn audit …`
+#[derive(Subcommand)]
+pub enum Audit {
+    /// Recompute the tree and compare it with every signed checkpoint.
+    Verify {
+        /// A checkpoint kept outside, to find a second history.
+        #[arg(long)]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Write every leaf as JSON lines, and the signed checkpoints beside them, as `attorn-verify` reads them.
+    Export {
+        /// Leaves go to this file.
+        entries: PathBuf,
+        /// Signed checkpoints go to this file.
+        checkpoints: PathBuf,
+    },
+}
+
+fn access_mode(word: &str) -> Result<AccessMode, String> {
+    word.parse()
+        .map_err(|_| "must be call or release".to_owned())
+}
+
+/// `attorn user`
+pub async fn user(command: User, config: &Config) -> Result<ExitCode, Error> {
+    let engine = serve::engine(config).await?;
+    match command {
+        User::Create { email, name, admin } => {
+            let mut password = String::new();
+            std::io::stdin()
+                .read_to_string(&mut password)
+                .map_err(Error::new)?;
+            let password = Secret::from(password.trim_end_matches(['\r', '\n']));
+            let role = if admin { Role::Admin } else { Role::Person };
+            let person = identity::create(
+                &engine,
+                NewPerson {
+                    email,
+                    name,
+                    password,
+                    role,
+                },
+            )
+            .await
+            .map_err(Error::new)?;
+            println!("{}\t{}", person.id, person.email);
+        }
+        User::List => {
+            for person in identity::list(&engine, 1000).await.map_err(Error::new)? {
+                println!(
+                    "{}\t{}\t{}\t{}\t{}",
+                    person.id,
+                    person.email,
+                    person.role.word(),
+                    person.state.word(),
+                    person.name
+                );
+            }
+        }
+        User::Lock { email } => set_state(&engine, &email, identity::State::Locked).await?,
+        User::Unlock { email } => set_state(&engine, &email, identity::State::Active).await?,
+    }
+    engine.store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn set_state(
+    engine: &domain::Engine,
+    email: &str,
+    state: identity::State,
+) -> Result<(), Error> {
+    let person = identity::person_by_email(engine, email)
+        .await
+        .map_err(Error::new)?;
+    let person =
+        person.ok_or_else(|| Error(format!("there is nobody with the address {email}")))?;
+    identity::set_state(engine, None, &person.id, state)
+        .await
+        .map_err(Error::new)?;
+    println!("{}\t{}", person.email, state.word());
+    Ok(())
+}
+
+/// `attorn client`
+pub async fn client(command: Client, config: &Config) -> Result<ExitCode, Error> {
+    let engine = serve::engine(config).await?;
+    match command {
+        Client::Create {
+            name,
+            public,
+            redirect_uris,
+            audiences,
+            access_mode,
+            keep_refresh_token,
+        } => {
+            let new = NewClient {
+                kind: if public {
+                    ClientKind::Public
+                } else {
+                    ClientKind::Confidential
+                },
+                redirect_uris,
+                audiences,
+                access_mode,
+                rotate_refresh: !keep_refresh_token,
+                ..NewClient::confidential(&name, Source::Command)
+            };
+            let (client, secret) = clients::register(&engine, new).await.map_err(Error::new)?;
+            println!("client_id={}", client.id);
+            if let Some(secret) = secret {
+                println!("client_secret={}", secret.expose());
+            }
+        }
+        Client::List => {
+            for client in clients::list(&engine, 1000).await.map_err(Error::new)? {
+                println!(
+                    "{}\t{}\t{}\t{}",
+                    client.id,
+                    client.kind.word(),
+                    client.state.word(),
+                    client.name
+                );
+            }
+        }
+        Client::Freeze { id } => {
+            clients::freeze(&engine, None, &id, ClientState::Frozen)
+                .await
+                .map_err(Error::new)?;
+        }
+        Client::Thaw { id } => {
+            clients::freeze(&engine, None, &id, ClientState::Active)
+                .await
+                .map_err(Error::new)?;
+        }
+        Client::Secret { id } => {
+            let secret = clients::new_secret(&engine, None, &id)
+                .await
+                .map_err(Error::new)?;
+            println!("client_secret={}", secret.expose());
+        }
+    }
+    engine.store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `attorn audit`
+pub async fn audit(command: Audit, config: &Config) -> Result<ExitCode, Error> {
+    let engine = serve::engine(config).await?;
+    let code = match command {
+        Audit::Verify { checkpoint } => {
+            let outside = checkpoint
+                .map(std::fs::read_to_string)
+                .transpose()
+                .map_err(Error::new)?;
+            match domain::audit::verify(&engine, outside.as_deref()).await {
+                Ok(report) => {
+                    println!("{report}");
+                    if report.is_sound() {
+                        ExitCode::SUCCESS
+                    } else {
+                        ExitCode::FAILURE
+                    }
+                }
+                Err(error) => return Err(Error::new(error)),
+            }
+        }
+        Audit::Export {
+            entries,
+            checkpoints,
+        } => {
+            let create = |path: &PathBuf| {
+                std::fs::File::create(path)
+                    .map_err(|error| Error(format!("{}: {error}", path.display())))
+            };
+            let (mut leaves, mut notes) = (create(&entries)?, create(&checkpoints)?);
+            let exported = domain::audit::export(&engine, &mut leaves, &mut notes)
+                .await
+                .map_err(Error::new)?;
+            leaves
+                .sync_all()
+                .and_then(|()| notes.sync_all())
+                .map_err(Error::new)?;
+            println!(
+                "{} entries, {} checkpoints; verifier key {}",
+                exported.entries, exported.checkpoints, exported.verifier_key
+            );
+            ExitCode::SUCCESS
+        }
+    };
+    engine.store.close().await;
+    Ok(code)
+}
+
+/// A data folder made by `attorn demo` has known passwords and a route that
+/// plays the person: never serve it.
+///
+/// # Errors
+/// When the database's folder is marked.
+pub fn refuse_demo_folder(config: &Config) -> Result<(), Error> {
+    let Ok(Location::Sqlite(path)) = config.database.url.parse::<Location>() else {
+        return Ok(());
+    };
+    let mark = path.with_file_name(DEMO_MARK);
+    if mark.exists() {
+        return Err(Error(format!(
+            "{} was made by attorn demo; choose another database.url for a real deployment",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The file that marks a demo's data folder.
+const DEMO_MARK: &str = attorn_server::serve::DEMO_MARK;

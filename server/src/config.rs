@@ -1,0 +1,371 @@
+//! Configuration: one TOML file, every key also an environment variable.
+//!
+//! Unknown keys are refused in the file. The environment is looked up per
+//! known key (`ATTORN_SERVER__LISTEN`); a variable that begins with `ATTORN_`
+//! and has a section separator but names no key is warned about with the key
+//! it may have meant.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use domain::secret::Secret;
+use serde::Deserialize;
+use url::Url;
+
+/// The whole configuration.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The door.
+    pub server: Server,
+    /// Where the data lies.
+    pub database: Database,
+    /// The vault's key.
+    pub vault: Vault,
+    /// Logs.
+    pub log: Log,
+    /// Connections set up by configuration.
+    pub connections: Vec<Connection>,
+}
+
+/// `[server]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The address people and agents use: the issuer. Scheme, host and port only.
+    pub public_url: Url,
+    /// Certificate chain, PEM.
+    pub tls_cert: Option<PathBuf>,
+    /// Private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Built client files; see `cargo xtask build`.
+    pub site_root: Option<PathBuf>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            #[allow(clippy::expect_used, reason = "a constant")]
+            public_url: Url::parse("http://localhost:8080/").expect("a constant address"),
+            tls_cert: None,
+            tls_key: None,
+            trusted_proxies: Vec::new(),
+            site_root: None,
+        }
+    }
+}
+
+/// `[database]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:data/attorn.db".to_owned(),
+        }
+    }
+}
+
+/// `[vault]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Vault {
+    /// File with the key-encryption key; outside the data folder, mode 0600.
+    pub key_file: PathBuf,
+    /// The key itself, base64 of 32 bytes; only from the environment.
+    #[serde(skip)]
+    pub key: Option<Secret<String>>,
+}
+
+impl Default for Vault {
+    fn default() -> Self {
+        Self {
+            key_file: PathBuf::from("attorn.key"),
+            key: None,
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` or `json`.
+    pub format: LogFormat,
+    /// Which events, as `tracing-subscriber` filters are written: `info,sqlx=warn`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            filter: "info,sqlx=warn".to_owned(),
+        }
+    }
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// `[[connections]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// The name agents use: `sign-in-with-slack`.
+    pub id: String,
+    /// The catalogue entry: `slack`.
+    pub provider: String,
+    /// Our client id there.
+    pub client_id: String,
+    /// Our client secret there. Better: `client_secret_env`.
+    #[serde(default)]
+    pub client_secret: Option<Hidden>,
+    /// Name of the environment variable that holds the secret.
+    #[serde(default)]
+    pub client_secret_env: Option<String>,
+    /// Scopes to ask for; the entry's defaults without.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
+    /// Other endpoints than the entry's.
+    #[serde(default)]
+    pub overrides: domain::vault::Overrides,
+}
+
+/// A secret as it stands in a file.
+pub struct Hidden(pub Secret<String>);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(Secret::new(text)))
+    }
+}
+
+/// A sentence that says what is wrong with the configuration and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(pub String);
+
+/// Keys that may be given by environment: name, and how the value is set.
+type Setter = fn(&mut Config, &str) -> Result<(), String>;
+
+fn parsed<T: std::str::FromStr>(value: &str) -> Result<T, String>
+where
+    T::Err: std::fmt::Display,
+{
+    value.parse().map_err(|error| format!("{error}"))
+}
+
+const KEYS: &[(&str, Setter)] = &[
+    ("ATTORN_SERVER__LISTEN", |config, value| {
+        parsed(value).map(|listen| config.server.listen = listen)
+    }),
+    ("ATTORN_SERVER__PUBLIC_URL", |config, value| {
+        parsed(value).map(|url| config.server.public_url = url)
+    }),
+    ("ATTORN_SERVER__TLS_CERT", |config, value| {
+        parsed(value).map(|path| config.server.tls_cert = Some(path))
+    }),
+    ("ATTORN_SERVER__TLS_KEY", |config, value| {
+        parsed(value).map(|path| config.server.tls_key = Some(path))
+    }),
+    ("ATTORN_SERVER__TRUSTED_PROXIES", |config, value| {
+        let proxies: Result<_, String> = value
+            .split(',')
+            .map(str::trim)
+            .filter(|one| !one.is_empty())
+            .map(parsed)
+            .collect();
+        proxies.map(|proxies| config.server.trusted_proxies = proxies)
+    }),
+    ("ATTORN_SERVER__SITE_ROOT", |config, value| {
+        parsed(value).map(|path| config.server.site_root = Some(path))
+    }),
+    ("ATTORN_DATABASE__URL", |config, value| {
+        parsed(value).map(|url| config.database.url = url)
+    }),
+    ("ATTORN_VAULT__KEY_FILE", |config, value| {
+        parsed(value).map(|path| config.vault.key_file = path)
+    }),
+    ("ATTORN_VAULT__KEY", |config, value| {
+        config.vault.key = Some(Secret::from(value));
+        Ok(())
+    }),
+    ("ATTORN_LOG__FORMAT", |config, value| {
+        config.log.format = match value {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => return Err("must be text or json".to_owned()),
+        };
+        Ok(())
+    }),
+    ("ATTORN_LOG__FILTER", |config, value| {
+        parsed(value).map(|filter| config.log.filter = filter)
+    }),
+];
+
+impl Config {
+    /// Reads the file, if one is given, and the environment over it.
+    ///
+    /// # Errors
+    /// A sentence with the file, the key and what is wrong with it.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<(Self, Vec<String>), Error> {
+        let mut config = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Error(format!("{}: {error}", path.display())))?;
+                Self::parse(&text).map_err(|error| Error(format!("{}: {error}", path.display())))?
+            }
+            None => Self::default(),
+        };
+        let mut warnings = Vec::new();
+        for (name, value) in environment {
+            match KEYS.iter().find(|(key, _)| *key == name) {
+                Some((_, set)) => {
+                    set(&mut config, &value).map_err(|error| Error(format!("{name}: {error}")))?
+                }
+                None if name.starts_with("ATTORN_") && name.contains("__") => {
+                    warnings.push(unknown(&name))
+                }
+                None => {}
+            }
+        }
+        config.check()?;
+        Ok((config, warnings))
+    }
+
+    fn parse(text: &str) -> Result<Self, Error> {
+        let deserializer =
+            toml::Deserializer::parse(text).map_err(|error| Error(error.to_string()))?;
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            let what = error.into_inner().message().to_owned();
+            Error(if path == "." {
+                what
+            } else {
+                format!("{path}: {what}")
+            })
+        })
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let server = &self.server;
+        let says = |what: &str| Err(Error(what.to_owned()));
+        if server.tls_cert.is_some() != server.tls_key.is_some() {
+            return says("server.tls_cert and server.tls_key go together: give both or neither");
+        }
+        let url = &server.public_url;
+        if !matches!(url.scheme(), "http" | "https")
+            || url.host_str().is_none()
+            || url.path() != "/"
+            || url.query().is_some()
+        {
+            return says(
+                "server.public_url must be scheme, host and port only, such as https://attorn.example.com/",
+            );
+        }
+        if !server.listen.ip().is_loopback()
+            && server.tls_cert.is_none()
+            && (url.scheme() != "https" || server.trusted_proxies.is_empty())
+        {
+            return says(
+                "plain http off loopback is refused: give server.tls_cert and server.tls_key, or set an https \
+                 server.public_url and server.trusted_proxies for the proxy that ends TLS",
+            );
+        }
+        if server.tls_cert.is_some() && url.scheme() != "https" {
+            return says("with server.tls_cert the server.public_url must begin with https://");
+        }
+        Ok(())
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let near = KEYS
+        .iter()
+        .map(|(key, _)| *key)
+        .min_by_key(|key| distance(key, name))
+        .unwrap_or_default();
+    if distance(near, name) <= 3 {
+        format!("{name} is no setting; did you mean {near}?")
+    } else {
+        format!("{name} is no setting and was ignored")
+    }
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.bytes().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.bytes().enumerate() {
+            let change = corner + usize::from(left != right);
+            corner = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no_environment() -> std::iter::Empty<(String, String)> {
+        std::iter::empty()
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = Config::parse("[server]\nlissten = \"127.0.0.1:1\"")
+            .err()
+            .unwrap();
+        assert!(error.0.contains("lissten"), "{error}");
+    }
+
+    #[test]
+    fn a_near_miss_in_the_environment_is_warned_about() {
+        let environment = [("ATTORN_SERVER__LISTN".to_owned(), "x".to_owned())];
+        let (_, warnings) = Config::load(None, environment.into_iter()).ok().unwrap();
+        assert_eq!(
+            warnings,
+            ["ATTORN_SERVER__LISTN is no setting; did you mean ATTORN_SERVER__LISTEN?"]
+        );
+    }
+
+    #[test]
+    fn plain_http_off_loopback_is_refused() {
+        let mut config = Config::default();
+        config.server.listen = SocketAddr::from(([0, 0, 0, 0], 8080));
+        assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let environment = [("ATTORN_SERVER__LISTEN".to_owned(), "127.0.0.1:9".to_owned())];
+        let (config, _) = Config::load(None, environment.into_iter()).ok().unwrap();
+        assert_eq!(config.server.listen.port(), 9);
+        assert!(Config::load(None, no_environment()).is_ok());
+    }
+}

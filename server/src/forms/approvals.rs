@@ -1,0 +1,76 @@
+//! The decision.
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use domain::approval::{Channel, Decide, DecideError, Decision, decide as decide_now};
+
+use super::{Posted, see};
+use crate::door::Door;
+use crate::session::SignedIn;
+
+/// `POST /approve/{id}`: `decision` is `approve` or `deny`. The end state is on the same page.
+pub async fn decide(
+    State(door): State<Door>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let posted = match Posted::read(request).await {
+        Ok(posted) => posted,
+        Err(answer) => return answer,
+    };
+    let page = format!("/approve/{id}");
+    let decision = match posted.get("decision") {
+        "approve" => Decision::Approve,
+        "deny" => Decision::Deny,
+        _ => {
+            return posted
+                .again(
+                    &door,
+                    &page,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "",
+                    "Choose Approve or Deny.",
+                )
+                .await;
+        }
+    };
+    let ask = Decide {
+        approval_id: id,
+        person_id: signed_in.person.id,
+        decision,
+        channel: Channel::Browser,
+        address: posted.address.clone(),
+        user_agent: posted.user_agent.clone(),
+    };
+    match decide_now(&door.engine, ask).await {
+        Ok(_) => see(&page),
+        Err(DecideError::NotFound) => {
+            posted
+                .again(
+                    &door,
+                    &page,
+                    StatusCode::NOT_FOUND,
+                    "",
+                    "There is no such request of yours.",
+                )
+                .await
+        }
+        Err(DecideError::AlreadyDecided { state }) => {
+            let sentence =
+                format!("This request was already {state}. Your choice changed nothing.");
+            posted
+                .again(&door, &page, StatusCode::CONFLICT, "", sentence)
+                .await
+        }
+        Err(DecideError::Expired) => {
+            let sentence = "The time for this request is over. Nothing was done.";
+            posted
+                .again(&door, &page, StatusCode::CONFLICT, "", sentence)
+                .await
+        }
+        Err(DecideError::Storage(error)) => posted.failed(&door, &page, error).await,
+    }
+}

@@ -1,0 +1,183 @@
+//! Signing in and out.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::identity::{self, Error};
+use domain::secret::Secret;
+use tower_sessions::Session;
+
+use super::{Posted, see};
+use crate::door::Door;
+use crate::session::{self, SignedIn, local_path};
+
+const PAGE: &str = "/sign-in";
+
+/// `POST /sign-in`: `email`, `password`, `return_to`.
+pub async fn sign_in(
+    State(door): State<Door>,
+    session: Session,
+    request: Request<Body>,
+) -> Response {
+    let posted = match Posted::read(request).await {
+        Ok(posted) => posted,
+        Err(answer) => return answer,
+    };
+    let (email, password) = (posted.get("email"), posted.raw("password"));
+    let page = match posted.some("return_to") {
+        Some(path) => format!(
+            "{PAGE}?{}",
+            serde_urlencoded::to_string([("return_to", path)]).unwrap_or_default()
+        ),
+        None => PAGE.to_owned(),
+    };
+    for (field, typed, sentence) in [
+        ("email", email, "Type your e-mail address."),
+        ("password", password, "Type your password."),
+    ] {
+        if typed.is_empty() {
+            return posted
+                .again(
+                    &door,
+                    &page,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    field,
+                    sentence,
+                )
+                .await;
+        }
+    }
+    match identity::sign_in(
+        &door.engine,
+        email,
+        Secret::from(password),
+        posted.address.clone(),
+    )
+    .await
+    {
+        Ok(person) => match session::begin(&door.engine, &session, &person).await {
+            Ok(()) => see(&local_path(posted.some("return_to"))),
+            Err(error) => posted.failed(&door, &page, error).await,
+        },
+        Err(error @ Error::WrongPassword) => {
+            posted
+                .again(
+                    &door,
+                    &page,
+                    StatusCode::UNAUTHORIZED,
+                    "password",
+                    sentence(&error),
+                )
+                .await
+        }
+        Err(error @ Error::Locked) => {
+            posted
+                .again(&door, &page, StatusCode::FORBIDDEN, "", sentence(&error))
+                .await
+        }
+        Err(ref error @ Error::TooManyAttempts { retry_after_s }) => {
+            let mut response = posted
+                .again(
+                    &door,
+                    &page,
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "",
+                    sentence(error),
+                )
+                .await;
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(retry_after_s));
+            response
+        }
+        Err(error) => posted.failed(&door, &page, error).await,
+    }
+}
+
+/// An error as a sentence for people: a capital first, a full stop last.
+pub(super) fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|first| first.to_uppercase().to_string())
+        .unwrap_or_default();
+    let stop = if text.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{first}{}{stop}", letters.as_str())
+}
+
+/// `POST /sign-out`
+pub async fn sign_out(
+    State(door): State<Door>,
+    session: Session,
+    signed_in: Option<axum::Extension<SignedIn>>,
+) -> Response {
+    if let Some(axum::Extension(signed_in)) = signed_in
+        && let Err(error) = identity::signed_out(&door.engine, &signed_in.person.id).await
+    {
+        tracing::error!(%error, "a sign-out could not be recorded");
+        return crate::pages::unavailable(&door);
+    }
+    if let Err(error) = session::end(&session).await {
+        tracing::error!(%error, "a session could not be ended");
+        return crate::pages::unavailable(&door);
+    }
+    let mut response = see("/sign-in").into_response();
+    response
+        .headers_mut()
+        .insert("clear-site-data", HeaderValue::from_static("\"cache\""));
+    response
+}
+
+/// `POST /settings/password`: `current_password`, `new_password`. Other sessions end.
+pub async fn change_password(
+    State(door): State<Door>,
+    session: Session,
+    signed_in: SignedIn,
+    request: Request<Body>,
+) -> Response {
+    let posted = match Posted::read(request).await {
+        Ok(posted) => posted,
+        Err(answer) => return answer,
+    };
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    let (current, new) = (
+        Secret::from(posted.raw("current_password")),
+        Secret::from(posted.raw("new_password")),
+    );
+    match identity::change_password(&door.engine, &signed_in.person.id, current, new).await {
+        Ok(person) => match session::begin(&door.engine, &session, &person).await {
+            Ok(()) => see("/settings?changed=password"),
+            Err(error) => posted.failed(&door, "/settings", error).await,
+        },
+        Err(Error::WrongPassword) => {
+            let sentence = "That is not your current password.";
+            posted
+                .again(
+                    &door,
+                    "/settings",
+                    unprocessable,
+                    "current_password",
+                    sentence,
+                )
+                .await
+        }
+        Err(Error::Storage(error)) => posted.failed(&door, "/settings", error).await,
+        Err(error) => {
+            posted
+                .again(
+                    &door,
+                    "/settings",
+                    unprocessable,
+                    "new_password",
+                    sentence(&error),
+                )
+                .await
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The authorization server's endpoints (RFC 6749, 7009, 8414, 8693, CIBA Core 1.0).
+//!
+//! A handler reads the request strictly, authenticates the client, calls one
+//! verb and writes the answer. No rule lives here.
+
+pub mod authorize;
+mod backchannel;
+mod metadata;
+mod revoke;
+mod token;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use domain::oauth::{self, Code, OauthError, Params};
+use serde_json::Value;
+
+use crate::door::Door;
+
+/// Endpoints that clients call; no cookies here.
+pub fn routes() -> Router<Door> {
+    Router::new()
+        .route(
+            "/.well-known/openid-configuration",
+            get(metadata::openid_configuration),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::authorization_server),
+        )
+        .route(
+            "/.well-known/oauth-protected-resource/{resource}",
+            get(metadata::protected_resource),
+        )
+        .route("/.well-known/jwks.json", get(metadata::jwks))
+        .route("/oauth/token", post(token::token))
+        .route("/oauth/revoke", post(revoke::revoke))
+        .route("/bc-authorize", post(backchannel::request))
+}
+
+/// Which bodies an endpoint takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// That, or a JSON object.
+    FormOrJson,
+}
+
+/// Reads parameters and headers of a client's request.
+async fn read(request: Request<Body>, takes: Takes) -> Result<(HeaderMap, Params), OauthError> {
+    let (parts, body) = request.into_parts();
+    let media = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .map(|value| {
+            value
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_ascii_lowercase()
+        });
+    let body = to_bytes(body, oauth::params::LONGEST).await.map_err(|_| {
+        let mut error = OauthError::request("the body is too long, or broke off");
+        error.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+        error
+    })?;
+    let params = match (media.as_deref(), takes) {
+        (Some("application/x-www-form-urlencoded"), _) => Params::form(&body)?,
+        (Some("application/json"), Takes::FormOrJson) => Params::json(&body)?,
+        (None, _) if body.is_empty() => Params::default(),
+        (_, Takes::Form) => {
+            return Err(OauthError::request(
+                "the body must be application/x-www-form-urlencoded",
+            ));
+        }
+        (_, Takes::FormOrJson) => {
+            return Err(OauthError::request(
+                "the body must be application/x-www-form-urlencoded or application/json",
+            ));
+        }
+    };
+    Ok((parts.headers, params))
+}
+
+/// The `Authorization` header, at most one.
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OauthError> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let first = all.next();
+    if all.next().is_some() {
+        return Err(OauthError::request("the Authorization header occurs twice"));
+    }
+    first
+        .map(|value| {
+            value.to_str().map_err(|_| {
+                OauthError::new(Code::InvalidClient, "the Authorization header is malformed")
+            })
+        })
+        .transpose()
+}
+
+/// A JSON answer that is never cached (RFC 6749 §5.1).
+fn json(status: StatusCode, body: &Value) -> Response {
+    text(status, body.to_string())
+}
+
+fn text(status: StatusCode, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// An error on the wire; what really happened is only logged.
+#[must_use]
+pub fn refusal(error: &OauthError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let cause = error.cause.as_deref().unwrap_or_default();
+    if status.is_server_error() {
+        tracing::error!(code = error.code.word(), cause, "refused");
+    } else {
+        tracing::info!(code = error.code.word(), description = %error.plain(), cause, "refused");
+    }
+    let mut response = text(status, error.body());
+    if let Some(seconds) = error.retry_after_s {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if error.basic_challenge {
+        response.headers_mut().insert(
+            header::WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"attorn\""),
+        );
+    }
+    response
+}

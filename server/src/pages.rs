@@ -1,0 +1,191 @@
+//! Pages: the Leptos application, rendered on the server, and its files.
+//!
+//! Every page is rendered whole before it is sent (no streaming), so that it
+//! is complete without JavaScript and has the right status. A post that fails
+//! renders the page of its own address again, with what was typed kept.
+
+use std::sync::Arc;
+
+use app::context::{
+    ConsentAsked, ConsentView, FormState, FormTargets, FreshSecret, SignedIn as PageSignedIn,
+    Trace, Viewer,
+};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use domain::identity::Role;
+use domain::vault::connections;
+use leptos::prelude::{provide_context, use_context};
+use leptos_axum::ResponseOptions;
+
+use crate::door::{Door, TraceId, empty};
+use crate::session::SignedIn;
+
+/// What a page is told beside its address.
+#[derive(Clone, Default)]
+pub struct Extras {
+    /// What was typed and what was wrong with it.
+    pub form: FormState,
+    /// The consent that is asked for, on `/authorize`.
+    pub consent: Option<ConsentView>,
+    /// A client secret that was just made, to be shown this once.
+    pub fresh_secret: Option<FreshSecret>,
+    /// Origins that a form of this page may lead to beside our own (CSP `form-action`).
+    pub form_action: Vec<String>,
+}
+
+/// Renders the page of this request's path.
+pub async fn page(State(door): State<Door>, request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return empty(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let form_action = provider_origin(&door, request.uri().path())
+        .await
+        .into_iter()
+        .collect();
+    render(
+        &door,
+        request,
+        Extras {
+            form_action,
+            ..Extras::default()
+        },
+    )
+    .await
+}
+
+/// A link page's form leads to the provider's consent page (CSP `form-action`
+/// holds along the whole redirect chain).
+async fn provider_origin(door: &Door, path: &str) -> Option<String> {
+    let id = path.strip_prefix("/accounts/link/")?;
+    let connection = connections::get(&door.engine, id).await.ok().flatten()?;
+    let authorize = match &connection.overrides.authorize {
+        Some(address) => address.clone(),
+        None => connection.entry().ok()?.authorize.to_string(),
+    };
+    Some(
+        url::Url::parse(&authorize)
+            .ok()?
+            .origin()
+            .ascii_serialization(),
+    )
+}
+
+/// Renders the page of `request`, whatever its method, with `extras`.
+pub async fn render(door: &Door, request: Request, extras: Extras) -> Response {
+    let (mut parts, _) = request.into_parts();
+    parts.method = Method::GET;
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.remove(header::CONTENT_TYPE);
+    let trace = parts
+        .extensions
+        .get::<TraceId>()
+        .map_or_else(String::new, |trace| trace.0.clone());
+    let viewer = viewer(parts.extensions.get::<SignedIn>());
+    let contexts = contexts(door, viewer, extras, trace);
+    let options = door.leptos.clone();
+    let handler =
+        leptos_axum::render_app_async_with_context(contexts, move || app::shell(options.clone()));
+    let mut response = handler(Request::from_parts(parts, Body::empty())).await;
+    no_store(&mut response);
+    response
+}
+
+/// Renders the page at `path` in answer to another request (a failed post).
+pub async fn render_at(
+    door: &Door,
+    path: &str,
+    signed_in: Option<&SignedIn>,
+    trace: &TraceId,
+    extras: Extras,
+) -> Response {
+    let Ok(uri) = path.parse::<Uri>() else {
+        return empty(StatusCode::NOT_FOUND);
+    };
+    let mut request = Request::new(Body::empty());
+    *request.uri_mut() = uri;
+    request.extensions_mut().insert(trace.clone());
+    if let Some(signed_in) = signed_in {
+        request.extensions_mut().insert(signed_in.clone());
+    }
+    render(door, request, extras).await
+}
+
+/// Server functions of the islands.
+pub async fn server_functions(State(door): State<Door>, request: Request) -> Response {
+    let viewer = viewer(request.extensions().get::<SignedIn>());
+    let trace = request
+        .extensions()
+        .get::<TraceId>()
+        .map_or_else(String::new, |trace| trace.0.clone());
+    let contexts = contexts(&door, viewer, Extras::default(), trace);
+    let mut response = leptos_axum::handle_server_fns_with_context(contexts, request)
+        .await
+        .into_response();
+    no_store(&mut response);
+    response
+}
+
+fn viewer(signed_in: Option<&SignedIn>) -> PageSignedIn {
+    PageSignedIn(signed_in.map(|signed_in| Viewer {
+        person_id: signed_in.person.id.clone(),
+        name: signed_in.person.name.clone(),
+        email: signed_in.person.email.clone(),
+        admin: signed_in.person.role == Role::Admin,
+    }))
+}
+
+fn contexts(
+    door: &Door,
+    viewer: PageSignedIn,
+    extras: Extras,
+    trace: String,
+) -> impl Fn() + Clone + Send + Sync + 'static {
+    let engine = door.engine.clone();
+    move || {
+        provide_context(engine.clone());
+        provide_context(viewer.clone());
+        provide_context(extras.form.clone());
+        provide_context(Trace(trace.clone()));
+        provide_context(FormTargets(extras.form_action.clone()));
+        if let Some(consent) = &extras.consent {
+            provide_context(ConsentAsked(Arc::new(consent.clone())));
+        }
+        if let Some(fresh) = &extras.fresh_secret {
+            provide_context(fresh.clone());
+        }
+        let Some(response) = use_context::<ResponseOptions>() else {
+            return;
+        };
+        if extras.form.status >= 400
+            && let Ok(status) = StatusCode::from_u16(extras.form.status)
+        {
+            response.set_status(status);
+        }
+    }
+}
+
+fn no_store(response: &mut Response) {
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(
+        HeaderName::from_static("vary"),
+        HeaderValue::from_static("Cookie"),
+    );
+}
+
+/// When the database is away there is no page to render.
+#[must_use]
+pub fn unavailable(_: &Door) -> Response {
+    let mut response = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Attorn cannot reach its database. Nothing was changed; try again in a moment.\n",
+    )
+        .into_response();
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}

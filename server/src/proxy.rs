@@ -1,0 +1,159 @@
+//! `ANY /proxy/{connection}/…`: the call without the token.
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use domain::oauth::exchange;
+use domain::vault::proxy;
+use serde_json::json;
+
+use crate::door::{Door, empty};
+
+/// Passes one call on.
+pub async fn call(State(door): State<Door>, request: Request) -> Response {
+    let Some((connection, host, path_and_query)) = target(&request) else {
+        return error(
+            StatusCode::NOT_FOUND,
+            "invalid_request",
+            "the address is /proxy/{connection}/{path}",
+        );
+    };
+    let Some(token) = bearer(request.headers()) else {
+        return unauthorized(&door, None);
+    };
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, proxy::REQUEST_LIMIT).await else {
+        return error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request",
+            "the request body is larger than 10 MiB",
+        );
+    };
+    let ask = proxy::ProxyRequest {
+        connection,
+        host,
+        method: parts.method,
+        path_and_query,
+        headers: parts.headers,
+        body,
+    };
+    match proxy::call(&door.engine, &token, ask).await {
+        Ok(answer) => {
+            let mut response = Response::new(Body::from(answer.body));
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers;
+            // A provider's page must not run as ours.
+            response.headers_mut().insert(
+                header::CONTENT_SECURITY_POLICY,
+                HeaderValue::from_static("sandbox; default-src 'none'; frame-ancestors 'none'"),
+            );
+            response
+                .headers_mut()
+                .insert("x-attorn-source", HeaderValue::from_static("provider"));
+            response
+        }
+        Err(refused) => refusal(&door, refused),
+    }
+}
+
+/// Connection, host and the raw rest, as they stand in the request line.
+fn target(request: &Request) -> Option<(String, Option<String>, String)> {
+    let rest = request.uri().path().strip_prefix("/proxy/")?;
+    let (connection, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, path) = match path.strip_prefix("/~") {
+        Some(hosted) => {
+            let (host, path) = hosted.split_at(hosted.find('/').unwrap_or(hosted.len()));
+            (Some(host.to_owned()), path)
+        }
+        None => (None, path),
+    };
+    if connection.is_empty() {
+        return None;
+    }
+    let path = if path.is_empty() { "/" } else { path };
+    let query = request
+        .uri()
+        .query()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    Some((connection.to_owned(), host, format!("{path}{query}")))
+}
+
+/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), the only way it is taken.
+#[must_use]
+pub fn bearer(headers: &HeaderMap) -> Option<String> {
+    let mut all = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, more) = (all.next()?.to_str().ok()?, all.next());
+    let (scheme, token) = value.split_once(' ')?;
+    (more.is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim().to_owned())
+}
+
+fn unauthorized(door: &Door, code: Option<&str>) -> Response {
+    let metadata = door
+        .engine
+        .settings
+        .url(".well-known/oauth-protected-resource/proxy");
+    let code = code
+        .map(|code| format!("error=\"{code}\", "))
+        .unwrap_or_default();
+    let mut response = error(
+        StatusCode::UNAUTHORIZED,
+        "invalid_token",
+        "present an access token for the proxy's audience",
+    );
+    if let Ok(value) =
+        HeaderValue::from_str(&format!("Bearer {code}resource_metadata=\"{metadata}\""))
+    {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+fn error(status: StatusCode, code: &str, description: &str) -> Response {
+    let mut response = (
+        status,
+        Json(json!({ "error": code, "error_description": description })),
+    )
+        .into_response();
+    response
+        .headers_mut()
+        .insert("x-attorn-source", HeaderValue::from_static("attorn"));
+    response
+}
+
+fn refusal(door: &Door, refused: proxy::Error) -> Response {
+    match refused {
+        proxy::Error::Token(cause) => {
+            tracing::info!(%cause, "the proxy refused a token");
+            unauthorized(door, Some("invalid_token"))
+        }
+        proxy::Error::Refused(why) => error(StatusCode::BAD_REQUEST, "invalid_request", &why),
+        proxy::Error::Approval(why) => error(StatusCode::FORBIDDEN, "approval_mismatch", &why),
+        proxy::Error::Unknown => error(
+            StatusCode::BAD_GATEWAY,
+            "outcome_unknown",
+            "the provider may have carried the request out, but its answer is lost; it is not sent again",
+        ),
+        proxy::Error::TooLarge(limit) => error(
+            StatusCode::BAD_GATEWAY,
+            "answer_too_large",
+            &format!("the provider's answer is larger than {limit} bytes"),
+        ),
+        proxy::Error::Vault(refused) => {
+            let mut response = crate::oauth::refusal(&exchange::refusal(refused));
+            response
+                .headers_mut()
+                .insert("x-attorn-source", HeaderValue::from_static("attorn"));
+            response
+        }
+    }
+}
+
+/// No path at all below `/proxy`.
+pub async fn nowhere() -> Response {
+    empty(StatusCode::NOT_FOUND)
+}

@@ -1,0 +1,77 @@
+//! Tasks that run beside requests: the audit sequencer, the embedded agent,
+//! what falls due (expired approvals, lost calls, queued revocations, old rows).
+
+use std::future::Future;
+
+use domain::{Engine, agent, approval, audit, identity, oauth, vault};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often what falls due is looked at, milliseconds.
+const EVERY: i64 = 1_000;
+/// How often old rows are swept, milliseconds.
+const SWEEP_EVERY: i64 = 60_000;
+
+/// Starts all of them. They end soon after `stop` is cancelled.
+pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
+    let (sequencer, token) = (engine.clone(), stop.clone());
+    tasks.spawn(async move { audit::sequencer::run(&sequencer, token.cancelled_owned()).await });
+    let (driver, token) = (engine.clone(), stop.clone());
+    tasks.spawn(async move { agent::drive(&driver, token.cancelled_owned()).await });
+    tasks.spawn(repeat(
+        engine.clone(),
+        stop.clone(),
+        EVERY,
+        |engine| async move {
+            tell(
+                "expiring approvals",
+                approval::expire_due(&engine).await.map(|_| ()),
+            );
+            tell(
+                "settling lost calls",
+                approval::settle_lost_calls(&engine).await.map(|_| ()),
+            );
+            tell(
+                "revoking at providers",
+                vault::revocations::run_due(&engine, 20).await.map(|_| ()),
+            );
+        },
+    ));
+    tasks.spawn(repeat(
+        engine.clone(),
+        stop.clone(),
+        SWEEP_EVERY,
+        |engine| async move {
+            tell(
+                "sweeping sessions",
+                identity::sessions::sweep(&engine).await.map(|_| ()),
+            );
+            tell("sweeping codes", oauth::sweep(&engine).await.map(|_| ()));
+            tell(
+                "sweeping link attempts",
+                vault::link::sweep(&engine).await.map(|_| ()),
+            );
+        },
+    ));
+}
+
+async fn repeat<F, W>(engine: Engine, stop: CancellationToken, every: i64, work: W)
+where
+    W: Fn(Engine) -> F + Send,
+    F: Future<Output = ()> + Send,
+{
+    loop {
+        work(engine.clone()).await;
+        let next = engine.clock.sleep_until(engine.clock.monotonic() + every);
+        tokio::select! {
+            () = next => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+fn tell<E: std::fmt::Display>(what: &str, outcome: Result<(), E>) {
+    if let Err(error) = outcome {
+        tracing::warn!(%error, "{what} failed; it is tried again");
+    }
+}
