@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::connections::ConnectionState;
+use super::flight_sql::Holding;
 use super::held::{Held, Kept, seal_grant};
 use super::providers::RefreshRule;
-use super::sql::Holding;
 use super::step::{Effect, Event as Step, Outcome, Refusal, Settlement, State, View, step};
 use super::wire::{self, CALL_TIMEOUT, Grant, TokenAnswer, TokenError};
 use super::{Error, Reason, TokenKind, revocations};
@@ -564,84 +564,5 @@ async fn woken(signals: &mut tokio::sync::broadcast::Receiver<storage::Signal>, 
             // The store lives as long as the engine; without it only time wakes.
             Err(RecvError::Closed) => std::future::pending().await,
         }
-    }
-}
-
-impl storage::Tx {
-    /// Stores an answer. `false` when the account was unlinked meanwhile.
-    async fn keep_candidate(
-        &mut self,
-        account: &str,
-        kind: TokenKind,
-        epoch: i64,
-        parent: &[u8],
-        sealed: &[u8],
-    ) -> Result<bool, storage::Error> {
-        let living = self
-            .execute(
-                "update accounts set updated_at = updated_at where id = $1 and state <> 'unlinked'",
-                vec![account.into()],
-            )
-            .await?;
-        if living == 0 {
-            return Ok(false);
-        }
-        let (id, now) = (self.new_id("cnd"), self.now());
-        self.execute(
-            "insert into refresh_candidates (id, account_id, token_kind, epoch, parent_hash, sealed, created_at) \
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, token_kind, epoch, parent_hash) \
-             do update set sealed = excluded.sealed, created_at = excluded.created_at, chosen_at = null",
-            vec![
-                id.into(),
-                account.into(),
-                kind.word().into(),
-                epoch.into(),
-                parent.into(),
-                sealed.into(),
-                now.into(),
-            ],
-        )
-        .await?;
-        Ok(true)
-    }
-
-    /// Marks a stored answer as chosen and drops those chosen before.
-    async fn settle_candidate(
-        &mut self,
-        account: &str,
-        kind: TokenKind,
-        id: &str,
-    ) -> Result<(), storage::Error> {
-        self.execute(
-            "delete from refresh_candidates where account_id = $1 and token_kind = $2 and chosen_at is not null and id <> $3",
-            vec![account.into(), kind.word().into(), id.into()],
-        )
-        .await?;
-        self.execute(
-            "update refresh_candidates set chosen_at = $2 where id = $1",
-            vec![id.into(), self.now().into()],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Lets go of the lease of a holder whose answer we found stored.
-    async fn release_dead_lease(
-        &mut self,
-        account: &str,
-        kind: TokenKind,
-        lock_key: &str,
-    ) -> Result<(), storage::Error> {
-        let freed = self
-            .execute(
-                "update refresh_leases set released = true where lock_key = $1 and not released and holder in \
-                 (select holder from refresh_intents where account_id = $2 and token_kind = $3 and outcome is null)",
-                vec![lock_key.into(), account.into(), kind.word().into()],
-            )
-            .await?;
-        if freed > 0 {
-            self.signal(None, "lease", lock_key);
-        }
-        Ok(())
     }
 }

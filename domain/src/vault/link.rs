@@ -9,6 +9,7 @@ use url::Url;
 
 use super::connections::{self, ConnectionState, Stored};
 use super::envelope::Place;
+use super::identify::{self, Identity};
 use super::wire::{self, Grant, TokenAnswer, TokenError, safe_code};
 use super::{AccessMode, Account, linked};
 use crate::Engine;
@@ -328,7 +329,7 @@ fn code_of(error: &TokenError) -> String {
     }
 }
 
-type Exchanged = Result<(TokenAnswer, wire::Identity), TokenError>;
+type Exchanged = Result<(TokenAnswer, Identity), TokenError>;
 
 async fn exchange(
     engine: &Engine,
@@ -364,7 +365,7 @@ async fn exchange(
     {
         Err(TokenError::Refused("instance_elsewhere".to_owned()))
     } else {
-        wire::identify(engine, stored, &answer).await
+        identify::identify(engine, stored, &answer).await
     };
     Ok(match identity {
         Ok(identity) => Ok((answer, identity)),

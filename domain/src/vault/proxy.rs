@@ -272,16 +272,18 @@ async fn call_approved(
             .collect(),
         body: request.body.to_vec(),
     };
-    let approved = approval::consume_call(engine, approval_id, &presented.client_id, person, asked)
-        .await
-        .map_err(|error| match error {
-            CallError::Storage(error) => error.into(),
-            other => Error::Approval(other.to_string()),
-        })?;
-    // From here on the call is made once, whether or not the caller stays.
+    // From here on a task of its own: the call is noted and made once, whether
+    // or not the caller stays.
     let (engine, presented) = (engine.clone(), presented.clone());
-    let approval_id = approval_id.to_owned();
+    let (approval_id, person) = (approval_id.to_owned(), person.to_owned());
     let sending = tokio::spawn(async move {
+        let approved =
+            approval::consume_call(&engine, &approval_id, &presented.client_id, &person, asked)
+                .await
+                .map_err(|error| match error {
+                    CallError::Storage(error) => error.into(),
+                    other => Error::Approval(other.to_string()),
+                })?;
         let call = exact(&approved, account, stored)?;
         let sent = send(&engine, &call, &token).await;
         match &sent {

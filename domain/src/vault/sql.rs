@@ -1,9 +1,9 @@
-//! Rows of accounts, grants, leases, intents and candidates.
+//! Rows of accounts and their grants.
 
 use super::accounts::Account;
 use super::{Reason, TokenKind};
 use crate::audit::{Event, Kind};
-use crate::storage::{Error, Row, Tx, Value};
+use crate::storage::{Error, Row, Tx};
 
 /// An account with what lies sealed beside it.
 #[derive(Clone)]
@@ -64,12 +64,6 @@ pub(super) struct GrantRow {
     pub obtained_at: i64,
 }
 
-/// A stored answer that was not chosen yet.
-pub(super) struct CandidateRow {
-    pub id: String,
-    pub sealed: Vec<u8>,
-}
-
 /// A grant's new contents.
 #[derive(Clone)]
 pub(super) struct NewGrant {
@@ -78,14 +72,6 @@ pub(super) struct NewGrant {
     pub access_expires_at: Option<i64>,
     pub refresh_sealed: Option<Vec<u8>>,
     pub refresh_hash: Option<Vec<u8>>,
-}
-
-/// A holding of a lease: whose, and the how-manieth.
-#[derive(Clone)]
-pub(super) struct Holding {
-    pub lock_key: String,
-    pub holder: String,
-    pub counter: i64,
 }
 
 impl Tx {
@@ -127,118 +113,6 @@ impl Tx {
         })
         .transpose()
     }
-
-    /// The newest stored answer that descends from the current refresh token.
-    pub(super) async fn candidate(
-        &mut self,
-        account: &str,
-        kind: TokenKind,
-        parent: &[u8],
-    ) -> Result<Option<CandidateRow>, Error> {
-        self.optional(
-            "select id, sealed from refresh_candidates where account_id = $1 and token_kind = $2 and parent_hash = $3 \
-             and chosen_at is null order by created_at desc, id desc limit 1",
-            vec![account.into(), kind.word().into(), parent.into()],
-        )
-        .await?
-        .map(|row| {
-            Ok(CandidateRow {
-                id: row.get("id")?,
-                sealed: row.get("sealed")?,
-            })
-        })
-        .transpose()
-    }
-
-    /// Whether a call with this refresh token may have been carried out unanswered.
-    pub(super) async fn unresolved(
-        &mut self,
-        account: &str,
-        kind: TokenKind,
-        parent: &[u8],
-    ) -> Result<bool, Error> {
-        Ok(self
-            .optional(
-                "select id from refresh_intents where account_id = $1 and token_kind = $2 and parent_hash = $3 \
-                 and (outcome is null or outcome = 'unknown') limit 1",
-                vec![account.into(), kind.word().into(), parent.into()],
-            )
-            .await?
-            .is_some())
-    }
-
-    // Leases.
-
-    /// Takes a lease that is free, or that stands at the holding `over`.
-    pub(super) async fn take_lease(
-        &mut self,
-        lock_key: &str,
-        holder: &str,
-        over: Option<i64>,
-        deadline: i64,
-    ) -> Result<Option<i64>, Error> {
-        self.swap(
-            "insert into refresh_leases (lock_key, holder, counter, deadline, released) values ($1, $2, 1, $3, false) \
-             on conflict (lock_key) do update set holder = excluded.holder, counter = refresh_leases.counter + 1, \
-             deadline = excluded.deadline, released = false \
-             where refresh_leases.released or refresh_leases.counter = $4 returning counter",
-            vec![
-                lock_key.into(),
-                holder.into(),
-                deadline.into(),
-                over.unwrap_or(-1).into(),
-            ],
-        )
-        .await?
-        .map(|row| row.get("counter"))
-        .transpose()
-    }
-
-    /// The holding of a lease now; `None` when it is free.
-    pub(super) async fn lease_held(&mut self, lock_key: &str) -> Result<Option<i64>, Error> {
-        self.optional(
-            "select counter from refresh_leases where lock_key = $1 and not released",
-            vec![lock_key.into()],
-        )
-        .await?
-        .map(|row| row.get("counter"))
-        .transpose()
-    }
-
-    /// Lets go of a holding, if it is still ours, and wakes who waits.
-    pub(super) async fn release_lease(&mut self, holding: &Holding) -> Result<(), Error> {
-        let done = self
-            .execute(
-                "update refresh_leases set released = true where lock_key = $1 and holder = $2 and counter = $3",
-                vec![
-                    (&holding.lock_key).into(),
-                    (&holding.holder).into(),
-                    holding.counter.into(),
-                ],
-            )
-            .await?;
-        if done > 0 {
-            self.signal(None, "lease", &holding.lock_key);
-        }
-        Ok(())
-    }
-
-    /// Whether a holding is still ours (locks its row on PostgreSQL).
-    pub(super) async fn still_holds(&mut self, holding: &Holding) -> Result<bool, Error> {
-        let same = self
-            .execute(
-                "update refresh_leases set released = false where lock_key = $1 and holder = $2 and counter = $3 and not released",
-                vec![
-                    (&holding.lock_key).into(),
-                    (&holding.holder).into(),
-                    holding.counter.into(),
-                ],
-            )
-            .await?;
-        Ok(same > 0)
-    }
-
-    // Grants.
 
     /// Makes a stored answer current, if the grant has not moved since.
     pub(super) async fn swap_grant(
@@ -293,31 +167,6 @@ impl Tx {
             )
             .await?
             > 0)
-    }
-
-    /// Ends intents that nobody ended: one, or all of a grant's open ones.
-    pub(super) async fn end_intents(
-        &mut self,
-        account: &str,
-        kind: TokenKind,
-        only: Option<&str>,
-        outcome: &str,
-        detail: Option<&str>,
-    ) -> Result<(), Error> {
-        self.execute(
-            "update refresh_intents set outcome = $4, detail = $5, finished_at = $6 \
-             where account_id = $1 and token_kind = $2 and outcome is null and ($3 = '' or id = $3)",
-            vec![
-                account.into(),
-                kind.word().into(),
-                only.unwrap_or_default().into(),
-                outcome.into(),
-                Value::from(detail),
-                self.now().into(),
-            ],
-        )
-        .await?;
-        Ok(())
     }
 
     /// The account needs its person: says so once.

@@ -18,12 +18,13 @@ use oauth2::{
     HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
     TokenResponse as _, TokenUrl,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::TokenKind;
 use super::connections::Stored;
-use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, IdentityFrom, Provider};
+use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, Provider, RevocationStyle};
+use super::shapes::{Side, plain_rfc6749, plain_slack};
 use crate::Engine;
 use crate::outbound::{self, Answer, Ask};
 use crate::secret::Secret;
@@ -216,20 +217,6 @@ fn told(error: RequestTokenError<TokenError, BasicErrorResponse>) -> TokenError 
     }
 }
 
-/// What the client found beside the one token that the crate reads.
-#[derive(Default)]
-struct Side {
-    found: Found,
-    bot: Option<Bot>,
-}
-
-struct Bot {
-    access: Secret<String>,
-    refresh: Option<Secret<String>>,
-    scopes: Option<Vec<String>>,
-    expires_in: Option<i64>,
-}
-
 /// The client handed to the crate.
 struct Http {
     engine: Engine,
@@ -287,7 +274,7 @@ fn response(status: StatusCode, json: &Value) -> HttpResponse {
     response
 }
 
-async fn send(
+pub(super) async fn send(
     engine: &Engine,
     method: Method,
     url: Url,
@@ -325,7 +312,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The JSON of a good answer, or what the bad one means.
-fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenError> {
+pub(super) fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenError> {
     let retry_after_s = retry_after(&answer.headers);
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
         return Err(TokenError::Limited { retry_after_s });
@@ -370,190 +357,6 @@ fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenError> {
     })
 }
 
-fn text(json: &Value, pointer: &str) -> Option<String> {
-    match json.pointer(pointer)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// Scopes, however they are separated.
-fn scopes(json: &Value) -> Option<Vec<String>> {
-    json.get("scope")?.as_str().map(|scopes| {
-        scopes
-            .split([' ', ','])
-            .filter(|scope| !scope.is_empty())
-            .map(str::to_owned)
-            .collect()
-    })
-}
-
-fn seconds(json: &Value) -> Option<i64> {
-    match json.get("expires_in")? {
-        Value::String(text) => text.trim().parse().ok(),
-        number => number.as_i64(),
-    }
-}
-
-/// One token object in the shape of RFC 6749 §5.1.
-fn standard(token: &Value) -> Value {
-    let mut plain = json!({ "token_type": "bearer" });
-    for name in ["access_token", "refresh_token"] {
-        if let Some(value) = text(token, &format!("/{name}")) {
-            plain[name] = value.into();
-        }
-    }
-    if let Some(scopes) = scopes(token) {
-        plain["scope"] = scopes.join(" ").into();
-    }
-    if let Some(seconds) = seconds(token) {
-        plain["expires_in"] = seconds.max(0).into();
-    }
-    plain
-}
-
-fn plain_rfc6749(entry: &Provider, json: &Value, side: &Mutex<Side>) -> Value {
-    let found = Found {
-        identity_url: entry
-            .identity
-            .pointer
-            .as_deref()
-            .and_then(|at| text(json, at)),
-        instance_url: entry
-            .instance
-            .as_ref()
-            .and_then(|instance| text(json, &instance.pointer)),
-        ..Found::default()
-    };
-    side.lock().unwrap_or_else(PoisonError::into_inner).found = found;
-    standard(json)
-}
-
-/// Slack v2: the person's token nested in `authed_user`, the bot's at the top;
-/// the answer to a refresh has its one token at the top.
-fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Side>) -> Value {
-    let user = json
-        .get("authed_user")
-        .filter(|user| user.get("access_token").is_some());
-    let top = json.get("access_token").is_some();
-    let mut side = side.lock().unwrap_or_else(PoisonError::into_inner);
-    side.found = Found {
-        subject: text(json, "/authed_user/id"),
-        tenant: text(json, "/team/id").or_else(|| text(json, "/enterprise/id")),
-        tenant_name: text(json, "/team/name").or_else(|| text(json, "/enterprise/name")),
-        ..Found::default()
-    };
-    match kind {
-        Some(TokenKind::Bot) => standard(json),
-        Some(TokenKind::User) => standard(if top { json } else { user.unwrap_or(json) }),
-        None => {
-            if top && json.get("token_type").and_then(Value::as_str) != Some("user") {
-                side.bot = text(json, "/access_token").map(|access| Bot {
-                    access: Secret::new(access),
-                    refresh: text(json, "/refresh_token").map(Secret::new),
-                    scopes: scopes(json),
-                    expires_in: seconds(json),
-                });
-            }
-            // Without a person's token the crate finds no `access_token`, and says so.
-            user.map_or_else(
-                || {
-                    if side.bot.is_some() {
-                        json!({})
-                    } else {
-                        standard(json)
-                    }
-                },
-                standard,
-            )
-        }
-    }
-}
-
-/// Who somebody is at the provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub tenant: String,
-    pub subject: String,
-    pub label: String,
-}
-
-/// Asks who the token speaks for, by the entry's rule.
-pub(super) async fn identify(
-    engine: &Engine,
-    stored: &Stored,
-    answer: &TokenAnswer,
-) -> Result<Identity, TokenError> {
-    let rule = &stored.entry.identity;
-    let found = &answer.found;
-    let unclear = || TokenError::Refused("identity_missing".to_owned());
-    let url = match rule.from {
-        IdentityFrom::TokenAnswer | IdentityFrom::Endpoint => {
-            stored.endpoints.identity.clone().ok_or_else(unclear)?
-        }
-        IdentityFrom::AnswerUrl => {
-            let url = found
-                .identity_url
-                .as_deref()
-                .and_then(|url| Url::parse(url).ok());
-            // The token goes there: only to the origin that gave it.
-            url.filter(|url| url.origin() == stored.endpoints.token.origin())
-                .ok_or_else(|| TokenError::Refused("identity_elsewhere".to_owned()))?
-        }
-    };
-    let mut headers = bearer(&answer.tokens.access)?;
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    let method = if rule.method == "POST" {
-        Method::POST
-    } else {
-        Method::GET
-    };
-    let told = send(engine, method, url, headers, Bytes::new())
-        .await
-        .and_then(|answer| judged(stored.entry, &answer));
-    let json = match (told, rule.from) {
-        (Ok(json), _) => json,
-        // The token answer has said who it is; only the name is missing.
-        (Err(TokenError::Down { .. } | TokenError::Limited { .. }), IdentityFrom::TokenAnswer) => {
-            Value::Null
-        }
-        (Err(error), _) => return Err(error),
-    };
-    let mut tenant = text(&json, &rule.tenant);
-    let mut subject = text(&json, &rule.subject);
-    if rule.from == IdentityFrom::TokenAnswer {
-        let agrees = |said: &Option<String>, told: &Option<String>| {
-            said.is_none() || told.is_none() || said == told
-        };
-        if !agrees(&subject, &found.subject) || !agrees(&tenant, &found.tenant) {
-            return Err(TokenError::Refused("identity_mismatch".to_owned()));
-        }
-        tenant = found.tenant.clone().or(tenant);
-        subject = found.subject.clone().or(subject);
-    }
-    let subject = subject.ok_or_else(unclear)?;
-    let mut label = rule
-        .label
-        .iter()
-        .find_map(|at| text(&json, at))
-        .unwrap_or_else(|| subject.clone());
-    if let Some(at) = &rule.tenant_label
-        && let Some(name) = text(&json, at).or_else(|| found.tenant_name.clone())
-    {
-        label = format!("{label} in {name}");
-    }
-    Ok(Identity {
-        tenant: tenant.unwrap_or_default(),
-        subject,
-        label: label
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(120)
-            .collect(),
-    })
-}
-
 /// An `Authorization` header with this token, marked sensitive.
 pub(super) fn bearer(token: &Secret<String>) -> Result<HeaderMap, TokenError> {
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
@@ -570,7 +373,6 @@ pub(super) async fn ask_revoke(
     stored: &Stored,
     token: &Secret<String>,
 ) -> Result<(), TokenError> {
-    use super::providers::RevocationStyle;
     let Some(url) = stored.endpoints.revoke.clone() else {
         return Ok(());
     };
@@ -651,28 +453,5 @@ mod tests {
                 );
             }
         }
-    }
-
-    #[test]
-    fn slack_answers_become_standard_ones() {
-        let json = json!({
-            "ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "a,b",
-            "authed_user": { "id": "U1", "access_token": "xoxp-1", "scope": "chat:write,users:read", "expires_in": "10" },
-            "team": { "id": "T1", "name": "Acme" },
-        });
-        let side = Mutex::default();
-        let plain = plain_slack(&json, None, &side);
-        assert_eq!(
-            plain,
-            json!({ "access_token": "xoxp-1", "token_type": "bearer", "scope": "chat:write users:read", "expires_in": 10 })
-        );
-        let side = side.into_inner().unwrap();
-        assert_eq!(side.bot.unwrap().access.expose(), "xoxb-1");
-        assert_eq!(side.found.tenant.as_deref(), Some("T1"));
-        let refreshed = json!({ "ok": true, "access_token": "xoxe.xoxp-2", "token_type": "user", "authed_user": { "id": "U1" } });
-        assert_eq!(
-            plain_slack(&refreshed, Some(TokenKind::User), &Mutex::default())["access_token"],
-            "xoxe.xoxp-2"
-        );
     }
 }

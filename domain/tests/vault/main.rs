@@ -1,5 +1,6 @@
 //! The vault against lookalike providers, over real HTTP.
 
+mod approved;
 mod connection;
 mod grant_safety;
 mod link;

@@ -1,0 +1,156 @@
+//! A provider's token answer in the shape of RFC 6749 §5.1, and what else it said.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::TokenKind;
+use super::providers::Provider;
+use super::wire::Found;
+use crate::secret::Secret;
+
+/// What the client found beside the one token that the crate reads.
+#[derive(Default)]
+pub(super) struct Side {
+    pub found: Found,
+    pub bot: Option<Bot>,
+}
+
+/// A bot's token beside the person's.
+pub(super) struct Bot {
+    pub access: Secret<String>,
+    pub refresh: Option<Secret<String>>,
+    pub scopes: Option<Vec<String>>,
+    pub expires_in: Option<i64>,
+}
+
+/// The text or number a pointer (RFC 6901) leads to.
+pub(super) fn text(json: &Value, pointer: &str) -> Option<String> {
+    match json.pointer(pointer)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Scopes, however they are separated.
+fn scopes(json: &Value) -> Option<Vec<String>> {
+    json.get("scope")?.as_str().map(|scopes| {
+        scopes
+            .split([' ', ','])
+            .filter(|scope| !scope.is_empty())
+            .map(str::to_owned)
+            .collect()
+    })
+}
+
+fn seconds(json: &Value) -> Option<i64> {
+    match json.get("expires_in")? {
+        Value::String(text) => text.trim().parse().ok(),
+        number => number.as_i64(),
+    }
+}
+
+/// One token object in the shape of RFC 6749 §5.1.
+fn standard(token: &Value) -> Value {
+    let mut plain = json!({ "token_type": "bearer" });
+    for name in ["access_token", "refresh_token"] {
+        if let Some(value) = text(token, &format!("/{name}")) {
+            plain[name] = value.into();
+        }
+    }
+    if let Some(scopes) = scopes(token) {
+        plain["scope"] = scopes.join(" ").into();
+    }
+    if let Some(seconds) = seconds(token) {
+        plain["expires_in"] = seconds.max(0).into();
+    }
+    plain
+}
+
+/// RFC 6749 §5.1 already, but for liberties with scopes and numbers.
+pub(super) fn plain_rfc6749(entry: &Provider, json: &Value, side: &Mutex<Side>) -> Value {
+    let found = Found {
+        identity_url: entry
+            .identity
+            .pointer
+            .as_deref()
+            .and_then(|at| text(json, at)),
+        instance_url: entry
+            .instance
+            .as_ref()
+            .and_then(|instance| text(json, &instance.pointer)),
+        ..Found::default()
+    };
+    side.lock().unwrap_or_else(PoisonError::into_inner).found = found;
+    standard(json)
+}
+
+/// Slack v2: the person's token nested in `authed_user`, the bot's at the top;
+/// the answer to a refresh has its one token at the top.
+pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Side>) -> Value {
+    let user = json
+        .get("authed_user")
+        .filter(|user| user.get("access_token").is_some());
+    let top = json.get("access_token").is_some();
+    let mut side = side.lock().unwrap_or_else(PoisonError::into_inner);
+    side.found = Found {
+        subject: text(json, "/authed_user/id"),
+        tenant: text(json, "/team/id").or_else(|| text(json, "/enterprise/id")),
+        tenant_name: text(json, "/team/name").or_else(|| text(json, "/enterprise/name")),
+        ..Found::default()
+    };
+    match kind {
+        Some(TokenKind::Bot) => standard(json),
+        Some(TokenKind::User) => standard(if top { json } else { user.unwrap_or(json) }),
+        None => {
+            if top && json.get("token_type").and_then(Value::as_str) != Some("user") {
+                side.bot = text(json, "/access_token").map(|access| Bot {
+                    access: Secret::new(access),
+                    refresh: text(json, "/refresh_token").map(Secret::new),
+                    scopes: scopes(json),
+                    expires_in: seconds(json),
+                });
+            }
+            // Without a person's token the crate finds no `access_token`, and says so.
+            user.map_or_else(
+                || {
+                    if side.bot.is_some() {
+                        json!({})
+                    } else {
+                        standard(json)
+                    }
+                },
+                standard,
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slack_answers_become_standard_ones() {
+        let json = json!({
+            "ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "a,b",
+            "authed_user": { "id": "U1", "access_token": "xoxp-1", "scope": "chat:write,users:read", "expires_in": "10" },
+            "team": { "id": "T1", "name": "Acme" },
+        });
+        let side = Mutex::default();
+        let plain = plain_slack(&json, None, &side);
+        assert_eq!(
+            plain,
+            json!({ "access_token": "xoxp-1", "token_type": "bearer", "scope": "chat:write users:read", "expires_in": 10 })
+        );
+        let side = side.into_inner().unwrap();
+        assert_eq!(side.bot.unwrap().access.expose(), "xoxb-1");
+        assert_eq!(side.found.tenant.as_deref(), Some("T1"));
+        let refreshed = json!({ "ok": true, "access_token": "xoxe.xoxp-2", "token_type": "user", "authed_user": { "id": "U1" } });
+        assert_eq!(
+            plain_slack(&refreshed, Some(TokenKind::User), &Mutex::default())["access_token"],
+            "xoxe.xoxp-2"
+        );
+    }
+}

@@ -1,0 +1,166 @@
+//! Promise 2 through the proxy: the approved bytes, once, and nothing else.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::approval::{self, Approval, Ask, Channel, Decide, Decision, PersonHint};
+use domain::oauth::Client;
+use domain::secret::Secret;
+use domain::vault::proxy::{self, Error, ProxyRequest};
+use domain::vault::{AccessMode, Account};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use sandbox::{Fault, Provider, Target, Times};
+use serde_json::json;
+
+use crate::permission::give;
+use crate::stage::Stage;
+
+async fn approved(stage: &Stage, client: &Client, account: &Account) -> (Approval, Secret<String>) {
+    give(stage, &client.id, account, AccessMode::Call).await;
+    let ask = Ask {
+        person: PersonHint::Id(stage.ada.id.clone()),
+        scopes: vec!["openid".to_owned()],
+        audience: None,
+        binding_message: None,
+        details: Some(json!([{
+            "type": "slack_message", "connection": "sign-in-with-slack", "channel": "general", "text": "release 2.1 is out",
+        }])),
+        requested_expiry_s: None,
+        run_id: None,
+    };
+    let asked = approval::ask(stage, client, ask).await.unwrap();
+    let decide = Decide {
+        approval_id: asked.approval_id,
+        person_id: stage.ada.id.clone(),
+        decision: Decision::Approve,
+        channel: Channel::Browser,
+        address: None,
+        user_agent: None,
+    };
+    approval::decide(stage, decide).await.unwrap();
+    let redeemed = approval::poll_and_redeem(stage, &client.id, asked.auth_req_id.expose())
+        .await
+        .unwrap();
+    let approval = redeemed.approval;
+    let audience = stage.settings.proxy_audience();
+    let token =
+        stage
+            .bench
+            .approved_token(client, Some(&stage.ada), &audience, &[], Some(&approval.id));
+    (approval, token)
+}
+
+fn request(approval: &Approval) -> ProxyRequest {
+    let call = approval.call.as_ref().unwrap();
+    let mut headers = HeaderMap::new();
+    for (name, value) in &call.headers {
+        headers.insert(
+            http::HeaderName::try_from(name).unwrap(),
+            HeaderValue::try_from(value).unwrap(),
+        );
+    }
+    ProxyRequest {
+        connection: call.connection.clone(),
+        host: None,
+        method: Method::POST,
+        path_and_query: call.path_and_query.clone(),
+        headers,
+        body: Bytes::from(call.body.clone()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_uses_of_one_approval_post_once() {
+    let stage = Arc::new(Stage::new().await);
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    let (approval, token) = approved(&stage, &client, &account).await;
+    let uses: Vec<_> = (0..100)
+        .map(|_| {
+            let (stage, token, request) = (stage.clone(), token.clone(), request(&approval));
+            tokio::spawn(async move { proxy::call(&stage, token.expose(), request).await })
+        })
+        .collect();
+    let mut sent = 0;
+    for one in uses {
+        match one.await.unwrap() {
+            Ok(answer) => {
+                assert_eq!(answer.status, StatusCode::OK);
+                sent += 1;
+            }
+            Err(error) => assert!(matches!(error, Error::Approval(_)), "{error}"),
+        }
+    }
+    assert_eq!(sent, 1);
+    let posted = stage.control.posted_messages();
+    assert_eq!(posted.len(), 1);
+    assert_eq!(
+        (posted[0].text.as_str(), posted[0].email.as_str()),
+        ("release 2.1 is out", "ada@example.com")
+    );
+    assert_eq!(stage.events("approval.call_sent").await, 1);
+    assert_eq!(stage.events("approval.call_done").await, 1);
+}
+
+#[tokio::test]
+async fn another_request_than_the_approved_one_is_refused_and_uses_nothing_up() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    let (approval, token) = approved(&stage, &client, &account).await;
+    let good = || request(&approval);
+    let mut others = vec![good(), good(), good(), good()];
+    others[0].body = Bytes::from_static(br#"{"channel":"general","text":"send me money"}"#);
+    others[1].path_and_query.push_str("?as=admin");
+    others[2].connection = "google-oauth2".to_owned();
+    others[3].method = Method::PUT;
+    for other in others {
+        let refused = proxy::call(&stage, token.expose(), other).await;
+        assert!(matches!(refused, Err(Error::Approval(_))));
+    }
+    assert!(stage.control.posted_messages().is_empty());
+    proxy::call(&stage, token.expose(), good()).await.unwrap();
+    assert_eq!(stage.control.posted_messages().len(), 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_and_is_never_sent_again() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    let (approval, token) = approved(&stage, &client, &account).await;
+    stage.control.set_fault_on(
+        Provider::Slack,
+        Target::Api,
+        Fault::AnswerLostAfterRotation,
+        Times::Once,
+    );
+    let lost = proxy::call(&stage, token.expose(), request(&approval)).await;
+    assert!(matches!(lost, Err(Error::Unknown)));
+    assert!(matches!(
+        proxy::call(&stage, token.expose(), request(&approval)).await,
+        Err(Error::Approval(_))
+    ));
+    assert_eq!(stage.control.posted_messages().len(), 1);
+    assert_eq!(stage.events("approval.call_unknown").await, 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_leave_a_call_untold() {
+    let stage = Arc::new(Stage::new().await);
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    let (approval, token) = approved(&stage, &client, &account).await;
+    let gate = stage.control.gate_on(Provider::Slack, Target::Api);
+    let (with, request) = (stage.clone(), request(&approval));
+    let caller = tokio::spawn(async move { proxy::call(&with, token.expose(), request).await });
+    gate.arrived(1).await;
+    let mut signals = stage.store.signals();
+    caller.abort();
+    assert!(caller.await.is_err_and(|error| error.is_cancelled()));
+    gate.release();
+    while stage.events("approval.call_done").await == 0 {
+        signals.recv().await.unwrap();
+    }
+    assert_eq!(stage.events("approval.call_unknown").await, 0);
+}
