@@ -178,6 +178,8 @@ pub async fn start(
         .append_pair("scope", "openid offline_access")
         .append_pair("audience", &engine.settings.proxy_audience())
         .append_pair("state", state.expose())
+        // Something is missing, or nobody would be here: ask, whatever is remembered.
+        .append_pair("prompt", "consent")
         .append_pair("code_challenge", &challenge)
         .append_pair("code_challenge_method", "S256");
     if let Some(connection) = connection.flatten() {

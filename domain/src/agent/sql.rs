@@ -216,6 +216,25 @@ impl Tx {
         Ok(row.is_some())
     }
 
+    /// Forgets leases: all of them, or those of earlier starts of one instance.
+    pub(super) async fn forget_leases(&mut self, instance: Option<&str>) -> Result<(), Error> {
+        let Some(instance) = instance else {
+            let sql = "update runs set holder = null, lease_until = null where holder is not null";
+            self.execute(sql, vec![]).await?;
+            return Ok(());
+        };
+        // A name may hold any character, so it is compared, not matched as a pattern.
+        let prefix = format!("{instance}/");
+        let length = i64::try_from(prefix.chars().count()).unwrap_or(i64::MAX);
+        self.execute(
+            "update runs set holder = null, lease_until = null where holder is not null \
+             and substr(holder, 1, cast($1 as integer)) = $2",
+            vec![length.into(), prefix.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Lets a run go without changing where it stands.
     pub(super) async fn release_run(&mut self, id: &str, holder: &str) -> Result<(), Error> {
         self.execute(
@@ -264,28 +283,34 @@ impl Tx {
         Ok(true)
     }
 
+    /// Ends a step, or lets it wait; `false` if the run is not this holder's
+    /// any more: then nothing is changed.
     pub(super) async fn end_step(
         &mut self,
         run: &Run,
+        holder: &str,
         position: i64,
         state: StepState,
         output: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let now = self.now();
         let finished = (!matches!(state, StepState::Running | StepState::Waiting)).then_some(now);
-        self.execute(
-            "update steps set state = $1, output = $2, finished_at = $3 where run_id = $4 and position = $5",
-            vec![
-                state.word().into(),
-                output.into(),
-                finished.into(),
-                (&run.id).into(),
-                position.into(),
-            ],
-        )
-        .await?;
+        let ended = self
+            .execute(
+                "update steps set state = $1, output = $2, finished_at = $3 where run_id = $4 and position = $5 \
+                 and exists (select 1 from runs where id = $4 and holder = $6 and finished_at is null)",
+                vec![
+                    state.word().into(),
+                    output.into(),
+                    finished.into(),
+                    (&run.id).into(),
+                    position.into(),
+                    holder.into(),
+                ],
+            )
+            .await?;
         self.signal(Some(&run.person_id), "run", &run.id);
-        Ok(())
+        Ok(ended == 1)
     }
 
     /// Keeps what a step asked for: the approval's public id and, sealed, the

@@ -407,7 +407,7 @@ async fn compile(
     let link = |path: String| engine.settings.url(&path);
     if account.state != AccountState::Linked {
         return Err(AskError::ReconnectRequired {
-            link: link(format!("accounts/link/{}", message.connection)),
+            link: link(format!("accounts?link={}", message.connection)),
         });
     }
     let permission = vault::permissions::find(engine, &client.id, &account.id)
@@ -416,7 +416,7 @@ async fn compile(
     // `release` is more than `call`; either lets the client use the account.
     if permission.is_none_or(|permission| permission.state != PermissionState::Active) {
         return Err(AskError::PermissionRequired {
-            link: link(format!("accounts/{}", account.id)),
+            link: link(format!("accounts/{}?permit={}", account.id, client.id)),
         });
     }
     let call = message.call(&account.id);

@@ -1,0 +1,9 @@
+//! The embedded agent, and agents outside, against lookalike providers.
+
+mod calls;
+mod consent;
+mod house;
+mod runs;
+#[path = "../vault/stage.rs"]
+#[allow(dead_code, reason = "the vault's tests use the rest")]
+mod stage;

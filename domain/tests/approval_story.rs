@@ -1,0 +1,594 @@
+//! Approvals: asking, deciding, polling, redeeming.
+
+use std::time::Duration;
+
+use domain::approval::{
+    self, Ask, AskError, Asked, Channel, Decide, DecideError, Decision, Filter, PersonHint,
+    RedeemError, State,
+};
+use domain::identity::Person;
+use domain::oauth::Client;
+use domain::testing::Bench;
+use serde_json::{Value, json};
+
+/// A bench with a client, a person who has to do with it, and one who has not.
+struct Story {
+    bench: Bench,
+    client: Client,
+    person: Person,
+    stranger: Person,
+}
+
+async fn story() -> Story {
+    let bench = Bench::new().await;
+    let (client, _) = bench.client("Release bot").await;
+    let person = bench.person("anna@example.com").await;
+    let stranger = bench.person("stranger@example.com").await;
+    consent(&bench, &client, &person).await;
+    Story {
+        bench,
+        client,
+        person,
+        stranger,
+    }
+}
+
+/// The person allows the client by the normal way.
+async fn consent(bench: &Bench, client: &Client, person: &Person) {
+    use domain::oauth::{self, Params, authorize};
+    let params = Params::new([
+        ("response_type", "code"),
+        ("client_id", client.id.as_str()),
+        ("redirect_uri", "https://agent.test/callback"),
+        ("scope", "openid offline_access"),
+        ("state", "s"),
+        (
+            "code_challenge",
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        ),
+        ("code_challenge_method", "S256"),
+    ])
+    .unwrap();
+    let request = authorize::check(bench, &params).await.unwrap();
+    oauth::allow(bench, &person.id, bench.now(), &request, Vec::new())
+        .await
+        .unwrap();
+}
+
+fn ask_of(person: &Person) -> Ask {
+    Ask {
+        person: PersonHint::Id(person.id.clone()),
+        scopes: vec!["openid".to_owned()],
+        audience: None,
+        binding_message: Some("K7-42".to_owned()),
+        details: Some(json!([{"type": "deployment", "service": "billing", "version": "2.1"}])),
+        requested_expiry_s: None,
+        run_id: None,
+    }
+}
+
+impl Story {
+    async fn asked(&self) -> Asked {
+        approval::ask(&self.bench, &self.client, ask_of(&self.person))
+            .await
+            .unwrap()
+    }
+
+    async fn decide(
+        &self,
+        id: &str,
+        decision: Decision,
+    ) -> Result<approval::Approval, DecideError> {
+        self.decide_as(&self.person, id, decision).await
+    }
+
+    async fn decide_as(
+        &self,
+        person: &Person,
+        id: &str,
+        decision: Decision,
+    ) -> Result<approval::Approval, DecideError> {
+        let decide = Decide {
+            approval_id: id.to_owned(),
+            person_id: person.id.clone(),
+            decision,
+            channel: Channel::Browser,
+            address: Some("192.0.2.1".to_owned()),
+            user_agent: Some("Test/1".to_owned()),
+        };
+        approval::decide(&self.bench, decide).await
+    }
+
+    async fn poll(&self, asked: &Asked) -> Result<approval::Redeemed, RedeemError> {
+        approval::poll_and_redeem(&self.bench, &self.client.id, asked.auth_req_id.expose()).await
+    }
+}
+
+#[tokio::test]
+async fn an_approved_request_is_redeemed_once() {
+    let story = story().await;
+    let asked = story.asked().await;
+    assert_eq!((asked.expires_in_s, asked.interval_s), (300, 5));
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::AuthorizationPending)
+    ));
+    let decided = story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
+    assert_eq!(decided.state, State::Approved);
+    let redeemed = story.poll(&asked).await.unwrap().approval;
+    assert_eq!(redeemed.state, State::Consumed);
+    assert_eq!(redeemed.details[0]["service"], "billing");
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::InvalidGrant)
+    ));
+    let made = approval::decisions(&story.bench, &asked.approval_id)
+        .await
+        .unwrap();
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0].address.as_deref(), Some("192.0.2.1"));
+}
+
+#[tokio::test]
+async fn a_denied_approval_cannot_be_approved_later() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story
+        .decide(&asked.approval_id, Decision::Deny)
+        .await
+        .unwrap();
+    let late = story.decide(&asked.approval_id, Decision::Approve).await;
+    assert!(matches!(
+        late,
+        Err(DecideError::AlreadyDecided {
+            state: State::Denied
+        })
+    ));
+    let denied = story.poll(&asked).await;
+    assert!(matches!(
+        denied,
+        Err(RedeemError::AccessDenied { reason: "denied" })
+    ));
+}
+
+#[tokio::test]
+async fn nobody_decides_for_somebody_else() {
+    let story = story().await;
+    let asked = story.asked().await;
+    let foreign = story
+        .decide_as(&story.stranger, &asked.approval_id, Decision::Approve)
+        .await;
+    assert!(matches!(foreign, Err(DecideError::NotFound)));
+    let seen = approval::get(&story.bench, &story.stranger.id, &asked.approval_id)
+        .await
+        .unwrap();
+    assert!(seen.is_none());
+    let mine = approval::get(&story.bench, &story.person.id, &asked.approval_id)
+        .await
+        .unwrap();
+    assert_eq!(mine.unwrap().state, State::Pending);
+}
+
+#[tokio::test]
+async fn an_expired_request_is_neither_decided_nor_redeemed() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story.bench.advance(Duration::from_secs(300));
+    let seen = approval::get(&story.bench, &story.person.id, &asked.approval_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(seen.state, State::Expired);
+    let late = story.decide(&asked.approval_id, Decision::Approve).await;
+    assert!(matches!(late, Err(DecideError::Expired)));
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::ExpiredToken)
+    ));
+    assert_eq!(
+        approval::pending_count(&story.bench, &story.person.id)
+            .await
+            .unwrap(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn the_upkeep_marks_what_ran_out_and_tells_who_waits() {
+    let story = story().await;
+    let asked = story.asked().await;
+    assert_eq!(approval::expire_due(&story.bench).await.unwrap(), 0);
+    story.bench.advance(Duration::from_secs(300));
+    let mut signals = story.bench.store.signals();
+    assert_eq!(approval::expire_due(&story.bench).await.unwrap(), 1);
+    assert_eq!(approval::expire_due(&story.bench).await.unwrap(), 0);
+    let signal = signals.recv().await.unwrap();
+    let told = if signal.topic == "approval" {
+        signal
+    } else {
+        signals.recv().await.unwrap()
+    };
+    assert_eq!(told.id, asked.approval_id);
+}
+
+#[tokio::test]
+async fn an_answer_given_in_the_last_moment_is_still_fetched() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story.bench.advance(Duration::from_secs(299));
+    story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
+    story.bench.advance(Duration::from_secs(30));
+    assert!(story.poll(&asked).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_approval_that_nobody_fetches_runs_out() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
+    story.bench.advance(Duration::from_secs(301));
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::ExpiredToken)
+    ));
+}
+
+#[tokio::test]
+async fn a_hasty_client_is_slowed_down_and_a_decision_is_told_at_once() {
+    let story = story().await;
+    let asked = story.asked().await;
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::AuthorizationPending)
+    ));
+    story.bench.advance(Duration::from_secs(4));
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::SlowDown { retry_after_s: 10 })
+    ));
+    story.bench.advance(Duration::from_secs(10));
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::AuthorizationPending)
+    ));
+    story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
+    assert!(story.poll(&asked).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_cancelled_request_is_the_agents_own_doing() {
+    let story = story().await;
+    let (other, _) = story.bench.client("Other").await;
+    let asked = story.asked().await;
+    let foreign = approval::cancel(&story.bench, &other.id, &asked.approval_id).await;
+    assert!(matches!(foreign, Err(DecideError::NotFound)));
+    approval::cancel(&story.bench, &story.client.id, &asked.approval_id)
+        .await
+        .unwrap();
+    let late = story.decide(&asked.approval_id, Decision::Approve).await;
+    assert!(matches!(
+        late,
+        Err(DecideError::AlreadyDecided {
+            state: State::Cancelled
+        })
+    ));
+    assert!(matches!(
+        story.poll(&asked).await,
+        Err(RedeemError::AccessDenied {
+            reason: "cancelled"
+        })
+    ));
+}
+
+#[tokio::test]
+async fn another_clients_request_is_no_ones() {
+    let story = story().await;
+    let (other, _) = story.bench.client("Other").await;
+    let asked = story.asked().await;
+    story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
+    let stolen =
+        approval::poll_and_redeem(&story.bench, &other.id, asked.auth_req_id.expose()).await;
+    assert!(matches!(stolen, Err(RedeemError::InvalidGrant)));
+    let nonsense =
+        approval::poll_and_redeem(&story.bench, &story.client.id, "att_ar_nonsense").await;
+    assert!(matches!(nonsense, Err(RedeemError::InvalidGrant)));
+    assert!(story.poll(&asked).await.is_ok());
+}
+
+#[tokio::test]
+async fn of_a_hundred_redemptions_at_once_one_wins() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
+    let polls = (0..100).map(|_| story.poll(&asked));
+    let answers = futures_of(polls).await;
+    let won = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(won, 1);
+    let lost = answers
+        .iter()
+        .filter(|answer| matches!(answer, Err(RedeemError::InvalidGrant)))
+        .count();
+    assert_eq!(lost, 99);
+}
+
+#[tokio::test]
+async fn of_two_decisions_at_once_one_counts() {
+    let story = story().await;
+    let asked = story.asked().await;
+    let (one, two) = tokio::join!(
+        story.decide(&asked.approval_id, Decision::Approve),
+        story.decide(&asked.approval_id, Decision::Deny)
+    );
+    assert_ne!(one.is_ok(), two.is_ok());
+    let made = approval::decisions(&story.bench, &asked.approval_id)
+        .await
+        .unwrap();
+    assert_eq!(made.len(), 1);
+}
+
+async fn futures_of<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    let mut done: Vec<Option<F::Output>> = all.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, done) in all.iter_mut().zip(&mut done) {
+            if done.is_none()
+                && let std::task::Poll::Ready(output) = future.as_mut().poll(context)
+            {
+                *done = Some(output);
+            }
+        }
+        if done.iter().all(Option::is_some) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn strangers_and_nobody_are_one_answer() {
+    let story = story().await;
+    for person in [
+        PersonHint::Id("per_nobody".to_owned()),
+        PersonHint::Id(story.stranger.id.clone()),
+        PersonHint::Email("nobody@example.com".to_owned()),
+        PersonHint::Email("stranger@example.com".to_owned()),
+        PersonHint::IssSub {
+            iss: "https://other.test/".to_owned(),
+            sub: story.person.id.clone(),
+        },
+    ] {
+        let ask = Ask {
+            person: person.clone(),
+            ..ask_of(&story.person)
+        };
+        let refused = approval::ask(&story.bench, &story.client, ask)
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(refused.code(), ("unknown_user_id", 400), "{person:?}");
+        assert_eq!(refused.to_string(), AskError::UnknownUser.to_string());
+    }
+    for person in [
+        PersonHint::Email("Anna@Example.com".to_owned()),
+        PersonHint::IssSub {
+            iss: story.bench.settings.issuer.clone(),
+            sub: story.person.id.clone(),
+        },
+    ] {
+        let ask = Ask {
+            person,
+            ..ask_of(&story.person)
+        };
+        assert!(
+            approval::ask(&story.bench, &story.client, ask)
+                .await
+                .is_ok()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_shown_or_kept_is_refused() {
+    let story = story().await;
+    let ask = || ask_of(&story.person);
+    let long = "x".repeat(65);
+    let cases: Vec<(Ask, &str)> = vec![
+        (
+            Ask {
+                binding_message: Some("a\u{202e}b".to_owned()),
+                ..ask()
+            },
+            "invalid_binding_message",
+        ),
+        (
+            Ask {
+                binding_message: Some(long),
+                ..ask()
+            },
+            "invalid_binding_message",
+        ),
+        (
+            Ask {
+                details: Some(json!([{"type": "unheard"}])),
+                ..ask()
+            },
+            "invalid_authorization_details",
+        ),
+        (
+            Ask {
+                details: Some(json!([])),
+                ..ask()
+            },
+            "invalid_authorization_details",
+        ),
+        (
+            Ask {
+                requested_expiry_s: Some(0),
+                ..ask()
+            },
+            "invalid_request",
+        ),
+        (
+            Ask {
+                requested_expiry_s: Some(72 * 3600 + 1),
+                ..ask()
+            },
+            "invalid_request",
+        ),
+        (
+            Ask {
+                scopes: vec![],
+                ..ask()
+            },
+            "invalid_scope",
+        ),
+        (
+            Ask {
+                scopes: vec!["openid".to_owned(), "admin".to_owned()],
+                ..ask()
+            },
+            "invalid_scope",
+        ),
+        (
+            Ask {
+                audience: Some("https://elsewhere.test/".to_owned()),
+                ..ask()
+            },
+            "invalid_target",
+        ),
+    ];
+    for (ask, code) in cases {
+        let shown = format!("{ask:?}");
+        let refused = approval::ask(&story.bench, &story.client, ask)
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(refused.code().0, code, "{shown}");
+    }
+    let none = approval::list(&story.bench, &story.person.id, Filter::All, 100)
+        .await
+        .unwrap();
+    assert_eq!(none, []);
+}
+
+#[tokio::test]
+async fn what_is_shown_is_ours_and_says_who_enforces_it() {
+    let story = story().await;
+    let asked = story.asked().await;
+    let seen = approval::get(&story.bench, &story.person.id, &asked.approval_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(seen.shown.title, "Deploy a service");
+    assert_eq!(seen.shown.agent, "Release bot");
+    assert_eq!(seen.shown.enforced_by, approval::EnforcedBy::Agent);
+    assert_eq!(seen.binding_message.as_deref(), Some("K7-42"));
+    let plain = Ask {
+        details: None,
+        ..ask_of(&story.person)
+    };
+    let asked = approval::ask(&story.bench, &story.client, plain)
+        .await
+        .unwrap();
+    let seen = approval::get(&story.bench, &story.person.id, &asked.approval_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(seen.details, Value::Array(vec![]));
+    assert_eq!(seen.shown.title, "Confirm a request");
+}
+
+#[tokio::test]
+async fn lists_hold_what_they_say() {
+    let story = story().await;
+    let pending = story.asked().await;
+    let decided = story.asked().await;
+    story
+        .decide(&decided.approval_id, Decision::Deny)
+        .await
+        .unwrap();
+    let ids = async |filter| -> Vec<String> {
+        let all = approval::list(&story.bench, &story.person.id, filter, 10)
+            .await
+            .unwrap();
+        all.into_iter().map(|approval| approval.id).collect()
+    };
+    assert_eq!(ids(Filter::Pending).await, [pending.approval_id.clone()]);
+    assert_eq!(ids(Filter::Decided).await, [decided.approval_id.clone()]);
+    assert_eq!(ids(Filter::All).await.len(), 2);
+    assert_eq!(
+        approval::pending_count(&story.bench, &story.person.id)
+            .await
+            .unwrap(),
+        1
+    );
+    let found = approval::find_by_binding_message(&story.bench, "K7-42")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.id, pending.approval_id);
+    let found = approval::find_by_auth_req(&story.bench, decided.auth_req_id.expose())
+        .await
+        .unwrap();
+    assert_eq!(found.unwrap().id, decided.approval_id);
+}
+
+#[tokio::test]
+async fn a_row_changed_by_another_hand_is_refused() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story
+        .bench
+        .store
+        .write(|tx| {
+            Box::pin(async move {
+                tx.execute(
+                    "update approvals set state = 'approved', decided_at = created_at",
+                    vec![],
+                )
+                .await
+            })
+        })
+        .await
+        .map(|_: u64| ())
+        .map_err(|error: domain::storage::Error| error.to_string())
+        .unwrap();
+    let refused = story.poll(&asked).await.unwrap_err();
+    assert!(refused.to_string().contains("approvals.mac"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_message_over_a_connection_that_nobody_set_up_is_refused() {
+    let story = story().await;
+    let details = json!([{"type": "slack_message", "connection": "no-such", "channel": "general", "text": "hi"}]);
+    let ask = Ask {
+        details: Some(details),
+        ..ask_of(&story.person)
+    };
+    let refused = approval::ask(&story.bench, &story.client, ask)
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(refused.code().0, "invalid_authorization_details");
+}
