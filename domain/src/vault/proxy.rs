@@ -205,8 +205,8 @@ async fn call_permitted(
     if !permitted {
         record_refusal(engine, presented, &call).await?;
         return Err(Error::Vault(super::Error::PermissionRequired {
+            link: pages::permit(engine, &call.account.connection, &presented.client_id),
             connection: call.account.connection,
-            link: pages::permit(engine, &call.account.id, &presented.client_id),
             account_id: call.account.id,
         }));
     }

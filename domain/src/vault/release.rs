@@ -140,6 +140,6 @@ async fn refuse(
     Ok(Error::PermissionRequired {
         connection: ask.connection.clone(),
         account_id: account.id.clone(),
-        link: pages::permit(engine, &account.id, &ask.client_id),
+        link: pages::permit(engine, &ask.connection, &ask.client_id),
     })
 }
