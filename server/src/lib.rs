@@ -34,6 +34,8 @@ pub use door::Door;
 /// The whole application.
 #[must_use]
 pub fn router(door: &Door) -> Router {
+    // Pages are rendered on this runtime. A second router finds it set already.
+    let _ = any_spawner::Executor::init_tokio();
     let pages = Router::new()
         .merge(forms::routes())
         .route(
@@ -43,6 +45,8 @@ pub fn router(door: &Door) -> Router {
         .route("/live", get(live::live))
         .route("/api/{*function}", post(pages::server_functions))
         .fallback(pages::page)
+        // The page of an address that also takes a post.
+        .method_not_allowed_fallback(pages::page)
         .layer(from_fn_with_state(door.clone(), session::load))
         .layer(session::layer(door))
         .layer(from_fn_with_state(door.clone(), door::same_origin));
