@@ -4,16 +4,21 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// What went wrong, as a sentence for the person at the terminal.
 pub type Result<T> = std::result::Result<T, String>;
 
 /// The folder that holds the workspace.
 pub fn root() -> &'static Path {
-    // The crate lies directly below it.
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."))
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        // `cargo run` says where the crate lies now; where it lay when it was compiled
+        // may be another checkout that shares its target folder, or one since moved.
+        let here = std::env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        here.parent().map(Path::to_path_buf).unwrap_or(here)
+    })
 }
 
 /// The folder cargo builds in.
