@@ -51,6 +51,8 @@ export interface Attorn {
   env: Record<string, string>;
   /** Its data. */
   folder: string;
+  /** The file with everything it says. */
+  log: string;
 }
 
 export interface Options {
@@ -147,6 +149,7 @@ async function start(demo: Demo, folder: string): Promise<{ attorn: Attorn; serv
     admin: { email: value('ATTORN_ADMIN_EMAIL'), password: value('ATTORN_ADMIN_PASSWORD') },
     env,
     folder,
+    log: logFile,
   };
   return { attorn, server };
 }
