@@ -32,7 +32,6 @@ use axum::routing::{any, get, post};
 pub use door::Door;
 
 /// The whole application.
-#[must_use]
 pub fn router(door: &Door) -> Router {
     // Pages are rendered on this runtime. A second router finds it set already.
     let _ = any_spawner::Executor::init_tokio();
