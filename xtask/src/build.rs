@@ -10,7 +10,7 @@ use crate::run::{self, Result, root, say};
 use crate::{setup, styles};
 
 /// The variable that tells the server where its files are.
-pub const SITE_ROOT: &str = "ATTORN_SITE_ROOT";
+pub const SITE_ROOT: &str = "ATTORN_SERVER__SITE_ROOT";
 
 /// Packages that make up the product. xtask stays out: it is built by itself before
 /// anything else, and together with it the shared dependencies would get

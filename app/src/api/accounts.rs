@@ -115,12 +115,12 @@ pub(crate) mod ssr {
         let mut out: Vec<String> = Vec::new();
         for scope in scopes {
             let bare = scope.strip_prefix("bot:").unwrap_or(scope);
-            let words = entry
-                .and_then(|entry| entry.scopes.iter().find(|known| known.name == bare))
-                .map_or_else(
-                    || tv("scope-unknown", &[("scope", bare)]),
-                    |known| known.words.clone(),
-                );
+            let known = entry.map_or(bare, |entry| entry.words(bare));
+            let words = if known == bare {
+                tv("scope-unknown", &[("scope", bare)])
+            } else {
+                known.to_owned()
+            };
             if !out.contains(&words) {
                 out.push(words);
             }
