@@ -97,10 +97,14 @@ fn attention(pending: Vec<ApprovalRow>, mine: &[AccountCard]) -> AnyView {
 
 fn starts(mine: &[AccountCard]) -> AnyView {
     let linked = mine.iter().any(|account| !account.unlinked);
-    let start = |href: &'static str, which: &'static str, title: &str, text: &str, done: bool| {
+    let start = |href: &'static str, which: Icon, title: &str, text: &str, done: bool| {
         view! {
             <a class=if done { "card start done" } else { "card start" } href=href>
-                {mark(which, "")} <h3>{t(title)}</h3> <p>{t(text)}</p>
+                <span class="mark agent" aria-hidden="true">
+                    {icon(which)}
+                </span>
+                <h3>{t(title)}</h3>
+                <p>{t(text)}</p>
             </a>
         }
         .into_any()
@@ -111,9 +115,9 @@ fn starts(mine: &[AccountCard]) -> AnyView {
                 <h2>{t("start-title")}</h2>
             </div>
             <div class="starts">
-                {start("/accounts", "slack", "start-link-title", "start-link-text", linked)}
-                {start("/agent", "agent", "start-agent-title", "start-agent-text", false)}
-                {start("/activity", "client", "start-watch-title", "start-watch-text", false)}
+                {start("/accounts", Icon::Accounts, "start-link-title", "start-link-text", linked)}
+                {start("/agent", Icon::Agent, "start-agent-title", "start-agent-text", false)}
+                {start("/activity", Icon::Activity, "start-watch-title", "start-watch-text", false)}
             </div>
         </section>
     }
