@@ -208,7 +208,7 @@ fn table(rows: &[AuditRow]) -> AnyView {
         .collect_view();
     view! {
         <section class="card">
-            <div class="table-wrap">
+            <div class="table-wrap" tabindex="0">
                 <table class="table">
                     <thead>
                         <tr>

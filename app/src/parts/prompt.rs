@@ -36,7 +36,8 @@ pub fn Prompt(
     /// Sentences to try.
     examples: Vec<String>,
 ) -> impl IntoView {
-    let text = RwSignal::new(value.clone());
+    // What was typed before the script arrived is kept.
+    let text = RwSignal::new(typed().unwrap_or_else(|| value.clone()));
     let error = RwSignal::new(error);
     let busy = RwSignal::new(false);
     let failed = words.failed;
@@ -124,6 +125,19 @@ pub fn Prompt(
             </div>
         </form>
     }
+}
+
+/// What stands in the field now; nothing on the server.
+fn typed() -> Option<String> {
+    #[cfg(feature = "hydrate")]
+    {
+        use leptos::wasm_bindgen::JsCast as _;
+        let field = document().get_element_by_id("prompt")?;
+        let field = field.dyn_into::<leptos::web_sys::HtmlInputElement>().ok()?;
+        Some(field.value())
+    }
+    #[cfg(not(feature = "hydrate"))]
+    None
 }
 
 /// Percent-encodes for a query. Written out: the browser's own is not there on

@@ -189,7 +189,7 @@ fn show_answer(answer: Answer, none: String) -> AnyView {
                         view! { <p class="answer muted">{none}</p> }.into_any()
                     } else {
                         view! {
-                            <div class="table-wrap">
+                            <div class="table-wrap" tabindex="0">
                                 <table class="table">
                                     <thead>
                                         <tr>{head}</tr>
