@@ -341,6 +341,7 @@ create table approved_calls (
     status bigint,
     response_digest bytea
 );
+create index approved_calls_open on approved_calls (started_at) where state = 'sending';
 
 -- agent ---------------------------------------------------------------------
 

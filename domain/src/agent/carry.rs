@@ -8,16 +8,15 @@ use std::collections::HashMap;
 
 use super::consent;
 use super::planner::{Day, Plan};
-use super::runs::{Answer, Run, RunState, Step, StepState, WaitKind, WaitingFor};
-use super::tools::{self, Refused, provider_name};
+use super::runs::{Answer, Run, RunState, StepState, WaitKind, WaitingFor};
+use super::tools::{self, Refused};
 use crate::Engine;
 use crate::approval::{self, Ask, AskError, PersonHint};
 use crate::keyring;
 use crate::oauth::{Code, OauthError};
 use crate::secret::Secret;
 use crate::storage;
-use crate::vault;
-use crate::vault::proxy::{self, ProxyAnswer, ProxyRequest};
+use crate::vault::proxy;
 
 /// How long a holder keeps a run without a sign of life, in milliseconds:
 /// longer than any one outward call.
@@ -61,16 +60,16 @@ impl From<consent::Error> for Stop {
     }
 }
 
-fn failed(words: impl Into<String>) -> Stop {
+pub(super) fn failed(words: impl Into<String>) -> Stop {
     Stop::End(RunState::Failed, Answer::text(words))
 }
 
 /// One run in somebody's hands.
 pub(super) struct Carrier<'a> {
-    engine: &'a Engine,
-    run: &'a Run,
-    holder: &'a str,
-    token: Option<Secret<String>>,
+    pub(super) engine: &'a Engine,
+    pub(super) run: &'a Run,
+    pub(super) holder: &'a str,
+    pub(super) token: Option<Secret<String>>,
 }
 
 impl<'a> Carrier<'a> {
@@ -352,171 +351,6 @@ impl<'a> Carrier<'a> {
                 AskError::Storage(error) => error.into(),
                 other => failed(format!("This cannot be asked for: {other}.")),
             })
-    }
-
-    // Steps ---------------------------------------------------------------------
-
-    /// One step that only reads: begun, sent, understood, ended.
-    async fn read<T>(
-        &mut self,
-        step: (i64, &str, &str),
-        request: ProxyRequest,
-        understand: impl FnOnce(&ProxyAnswer) -> Result<T, Refused>,
-    ) -> Result<T, Stop> {
-        self.begin(step).await?;
-        let token = self.token().await?;
-        let answer = match proxy::call(self.engine, token.expose(), request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let stop = self.stopped_by(error);
-                if let Stop::End(_, Answer::Text { text }) = &stop {
-                    self.end(step.0, StepState::Failed, text).await?;
-                }
-                return Err(stop);
-            }
-        };
-        match understand(&answer) {
-            Ok(read) => {
-                self.end(step.0, StepState::Done, "Answered.").await?;
-                Ok(read)
-            }
-            Err(Refused(why)) => {
-                self.end(step.0, StepState::Failed, &why).await?;
-                Err(failed(why))
-            }
-        }
-    }
-
-    fn step(&self, position: i64) -> Option<&Step> {
-        self.run.steps.iter().find(|step| step.position == position)
-    }
-
-    async fn begin(&self, step: (i64, &str, &str)) -> Result<(), Stop> {
-        let (position, tool, words) = (step.0, step.1.to_owned(), step.2.to_owned());
-        let run = self.run.clone();
-        let holder = self.holder.to_owned();
-        let mine = self
-            .engine
-            .store
-            .write(move |tx| {
-                let (run, holder) = (run.clone(), holder.clone());
-                let (tool, words) = (tool.clone(), words.clone());
-                Box::pin(async move {
-                    let until = tx.now() + LEASE_MS;
-                    tx.begin_step(&run, &holder, until, (position, &tool, &words))
-                        .await
-                })
-            })
-            .await?;
-        if mine { Ok(()) } else { Err(Stop::Lost) }
-    }
-
-    async fn end(&self, position: i64, state: StepState, output: &str) -> Result<(), Stop> {
-        let (run, output) = (self.run.clone(), output.to_owned());
-        let holder = self.holder.to_owned();
-        let mine = self
-            .engine
-            .store
-            .write(move |tx| {
-                let (run, holder, output) = (run.clone(), holder.clone(), output.clone());
-                Box::pin(async move {
-                    tx.end_step(&run, &holder, position, state, Some(&output))
-                        .await
-                })
-            })
-            .await?;
-        if mine { Ok(()) } else { Err(Stop::Lost) }
-    }
-
-    async fn keep_request(
-        &self,
-        approval_id: String,
-        sealed: Vec<u8>,
-        binding_message: &str,
-    ) -> Result<(), Stop> {
-        let run = self.run.clone();
-        let words = format!("The request must say “{binding_message}”.");
-        let holder = self.holder.to_owned();
-        let mine = self
-            .engine
-            .store
-            .write(move |tx| {
-                let (run, approval_id) = (run.clone(), approval_id.clone());
-                let (sealed, words) = (sealed.clone(), words.clone());
-                let holder = holder.clone();
-                Box::pin(async move {
-                    tx.keep_request(&run.id, 0, &approval_id, sealed).await?;
-                    tx.end_step(&run, &holder, 0, StepState::Waiting, Some(&words))
-                        .await
-                })
-            })
-            .await?;
-        if mine { Ok(()) } else { Err(Stop::Lost) }
-    }
-
-    // What is missing ------------------------------------------------------------
-
-    async fn token(&mut self) -> Result<Secret<String>, Stop> {
-        if let Some(token) = &self.token {
-            return Ok(token.clone());
-        }
-        let token = consent::access_token(self.engine, &self.run.person_id)
-            .await?
-            .ok_or_else(|| self.consent_needed())?;
-        self.token = Some(token.clone());
-        Ok(token)
-    }
-
-    fn waiting(&self, kind: WaitKind, link: String, words: String) -> Stop {
-        Stop::Wait(WaitingFor { kind, link, words })
-    }
-
-    fn consent_needed(&self) -> Stop {
-        let link = format!("/agent/allow?run={}", self.run.id);
-        self.waiting(WaitKind::Consent, link, "Allow the agent".to_owned())
-    }
-
-    fn permission_needed(&self, connection: &str) -> Stop {
-        let link = format!("/agent/allow?run={}", self.run.id);
-        let words = format!("Allow the agent to use {}", provider_name(connection));
-        self.waiting(WaitKind::Permission, link, words)
-    }
-
-    fn account_needed(&self, connection: &str, again: bool) -> Stop {
-        let link = format!(
-            "/accounts/link/{connection}?client={}&run={}",
-            consent::CLIENT_ID,
-            self.run.id
-        );
-        let name = provider_name(connection);
-        let words = if again {
-            format!("Link {name} again")
-        } else {
-            format!("Link {name}")
-        };
-        self.waiting(WaitKind::Account, link, words)
-    }
-
-    fn stopped_by(&self, error: proxy::Error) -> Stop {
-        use vault::Error as Vault;
-        match error {
-            proxy::Error::Token(_) => self.consent_needed(),
-            proxy::Error::Vault(Vault::NoAccount { connection, .. }) => {
-                self.account_needed(&connection, false)
-            }
-            proxy::Error::Vault(Vault::Reconnect { connection, .. }) => {
-                self.account_needed(&connection, true)
-            }
-            proxy::Error::Vault(Vault::PermissionRequired { connection, .. }) => {
-                self.permission_needed(&connection)
-            }
-            proxy::Error::Vault(Vault::ProviderDown { connection, .. }) => failed(format!(
-                "{} does not answer at the moment. Try again later.",
-                provider_name(&connection)
-            )),
-            proxy::Error::Vault(Vault::Storage(error)) => error.into(),
-            other => failed(format!("The call was not made: {other}.")),
-        }
     }
 }
 

@@ -73,13 +73,18 @@ fn redirect_uri(engine: &Engine) -> String {
     engine.settings.url(CALLBACK)
 }
 
-/// Registers the agent if it is not yet. Call it at start.
+/// Registers the agent if it is not yet, and follows a changed issuer. Call it at start.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn register(engine: &Engine) -> Result<Client, Error> {
     if let Some(client) = clients::get(engine, CLIENT_ID).await? {
-        return Ok(client);
+        let here = vec![redirect_uri(engine)];
+        return if client.redirect_uris == here {
+            Ok(client)
+        } else {
+            Ok(clients::redirect_to(engine, None, CLIENT_ID, here).await?)
+        };
     }
     let new = NewClient {
         id: Some(CLIENT_ID.to_owned()),

@@ -21,6 +21,9 @@ mod drive;
 pub mod planner;
 pub mod runs;
 mod sql;
+mod sql_drive;
+mod sql_tokens;
+mod steps;
 mod tools;
 
 pub use drive::drive;

@@ -392,9 +392,9 @@ pub async fn cancel(engine: &Engine, person_id: &str, id: &str) -> Result<Run, E
         .filter_map(|step| step.approval_id.as_deref())
     {
         // Decided or expired in the meantime: then there is nothing to take back.
-        match approval::cancel(engine, super::consent::CLIENT_ID, approval).await {
-            Err(approval::DecideError::Storage(error)) => return Err(error.into()),
-            Ok(_) | Err(_) => {}
+        let taken_back = approval::cancel(engine, super::consent::CLIENT_ID, approval).await;
+        if let Err(approval::DecideError::Storage(error)) = taken_back {
+            return Err(error.into());
         }
     }
     get(engine, person_id, id).await?.ok_or(Error::NotFound)

@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn every_difference_has_its_name() {
-        let cases: Vec<(NotEqual, fn(&mut AgentCall))> = vec![
+        type Change = fn(&mut AgentCall);
+        let cases: Vec<(NotEqual, Change)> = vec![
             (NotEqual::Method, |call| call.method = "post".to_owned()),
             (NotEqual::Connection, |call| call.connection.push('x')),
             (NotEqual::Host, |call| {

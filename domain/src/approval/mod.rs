@@ -17,6 +17,7 @@
 //!   another hand is refused on load.
 
 mod ask;
+mod ask_error;
 mod binding;
 mod call;
 mod decide;
@@ -31,7 +32,8 @@ pub mod types;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-pub use ask::{Ask, AskError, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, ask};
+pub use ask::{Ask, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, ask};
+pub use ask_error::AskError;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};

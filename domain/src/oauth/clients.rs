@@ -289,6 +289,43 @@ pub async fn freeze(
         .await
 }
 
+/// Changes where codes of a client may be sent. `by` is the admin's id, `None` a command.
+///
+/// # Errors
+/// [`Error::Invalid`] for an address that no client may have, [`Error::NotFound`].
+pub async fn redirect_to(
+    engine: &Engine,
+    by: Option<&str>,
+    id: &str,
+    redirect_uris: Vec<String>,
+) -> Result<Client, Error> {
+    for uri in &redirect_uris {
+        super::registration::check_redirect(uri)?;
+    }
+    let (at, by, id) = (engine.clone(), by.map(str::to_owned), id.to_owned());
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, by, id) = (at.clone(), by.clone(), id.clone());
+            let redirect_uris = redirect_uris.clone();
+            Box::pin(async move {
+                let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
+                stored.client.redirect_uris = redirect_uris;
+                tx.update_client(&engine.keys, &stored.client, stored.secret_hash)
+                    .await?;
+                tx.record(
+                    Event::new(Kind::ClientChanged)
+                        .client(&id)
+                        .data("redirect_uris", stored.client.redirect_uris.clone())
+                        .data("by", by.as_deref().unwrap_or("command")),
+                );
+                tx.signal(None, "client", &id);
+                Ok(stored.client)
+            })
+        })
+        .await
+}
+
 /// Gives a confidential client a new secret; the old one stops working at once.
 ///
 /// # Errors

@@ -69,7 +69,7 @@ fn invalid<T>(sentence: impl Into<String>) -> Result<T, Error> {
 }
 
 /// Whether codes may ever be sent there (RFC 9700 §2.1, RFC 8252 §7).
-fn check_redirect(text: &str) -> Result<(), Error> {
+pub(super) fn check_redirect(text: &str) -> Result<(), Error> {
     let Ok(url) = Url::parse(text) else {
         return invalid(format!("{text} is not an absolute address"));
     };

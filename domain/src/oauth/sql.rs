@@ -133,7 +133,8 @@ impl Tx {
         let (mac, mac_key) = keys.mac("clients", &covered(client, secret_hash));
         let now = self.now();
         self.execute(
-            "update clients set state = $2, secret_hash = $3, updated_at = $4, mac = $5, mac_key = $6 where id = $1",
+            "update clients set state = $2, secret_hash = $3, updated_at = $4, mac = $5, mac_key = $6, \
+             redirect_uris = $7 where id = $1",
             vec![
                 (&client.id).into(),
                 client.state.word().into(),
@@ -141,6 +142,7 @@ impl Tx {
                 now.into(),
                 mac.into(),
                 mac_key.into(),
+                Json(&client.redirect_uris).into(),
             ],
         )
         .await?;

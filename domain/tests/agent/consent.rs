@@ -18,6 +18,20 @@ async fn the_agent_is_registered_once_and_cannot_be_asked_for_its_secret() {
 }
 
 #[tokio::test]
+async fn the_agent_follows_the_house_to_another_address() {
+    let house = House::new().await;
+    let here = consent::register(&house).await.unwrap().redirect_uris;
+    let old = vec!["https://old.test/agent/callback".to_owned()];
+    clients::redirect_to(&house, None, CLIENT_ID, old)
+        .await
+        .unwrap();
+    let moved = consent::register(&house).await.unwrap();
+    assert_eq!(moved.redirect_uris, here);
+    let kept = clients::get(&house, CLIENT_ID).await.unwrap().unwrap();
+    assert_eq!(kept.redirect_uris, here);
+}
+
+#[tokio::test]
 async fn a_consent_counts_once_and_only_where_it_was_begun() {
     let house = House::new().await;
     let stranger = house.bench.person("stranger@example.com").await;

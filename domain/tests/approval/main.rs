@@ -1,0 +1,5 @@
+//! Approvals: asking, deciding, polling, redeeming.
+
+mod asking;
+mod deciding;
+mod story;
