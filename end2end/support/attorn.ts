@@ -112,7 +112,7 @@ async function start(demo: Demo, folder: string): Promise<{ attorn: Attorn; serv
     stdio: ['ignore', log, log],
     env: {
       ...process.env,
-      ATTORN_SITE_ROOT: process.env['ATTORN_SITE_ROOT'] ?? join(repository, 'target/site'),
+      ATTORN_SERVER__SITE_ROOT: process.env['ATTORN_SERVER__SITE_ROOT'] ?? join(repository, 'target/site'),
       ...demo.environment,
     },
   });
