@@ -36,6 +36,7 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
                 About::Uses => t("about-uses"),
                 About::Accounts => t("about-accounts"),
                 About::SignIns => t("about-sign-ins"),
+                About::Tokens => t("about-tokens"),
             };
             view! {
                 <a
