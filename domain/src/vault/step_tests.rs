@@ -175,10 +175,10 @@ impl World {
                 }
             }
             Effect::KeepAnswer => {
-                if let Some((parent, successor)) = instance.answer {
-                    if !self.careless.candidates {
-                        self.candidates.push((parent, successor));
-                    }
+                if let Some((parent, successor)) = instance.answer
+                    && !self.careless.candidates
+                {
+                    self.candidates.push((parent, successor));
                 }
                 Event::Kept
             }
