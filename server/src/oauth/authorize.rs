@@ -222,8 +222,15 @@ fn error_extras(error: &OauthError) -> Extras {
     }
 }
 
+/// Nobody has to sign in to read what is wrong with a client's link.
 async fn page_error(door: &Door, request: Request, error: &OauthError) -> Response {
-    render(door, request, error_extras(error)).await
+    let extras = error_extras(error);
+    if request.extensions().get::<SignedIn>().is_none() {
+        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let words = format!("{} ({})\n", error.description, error.code.word());
+        return (status, words).into_response();
+    }
+    render(door, request, extras).await
 }
 
 async fn posted_error(door: &Door, posted: &Posted, error: &OauthError) -> Response {

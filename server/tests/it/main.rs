@@ -1,1 +1,16 @@
-//! The whole server over HTTP.
+//! The whole server over HTTP: the router of `serve`, a database of its own for
+//! each test, the sandbox where a provider is needed. One file an area of addresses.
+
+mod accounts;
+mod approve;
+mod authorize;
+mod backchannel;
+mod door;
+mod exchange;
+mod forms;
+mod house;
+mod pages;
+mod proxy;
+mod sign_in;
+mod token;
+mod well_known;

@@ -1,0 +1,138 @@
+//! `/authorize` and its consent page.
+
+use domain::oauth::Client;
+use domain::testing::CHALLENGE;
+
+use crate::house::{House, form};
+
+const CALLBACK: &str = "https://agent.test/callback";
+
+fn asking<'a>(client: &'a Client, change: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut fields = vec![
+        ("response_type", "code"),
+        ("client_id", client.id.as_str()),
+        ("redirect_uri", CALLBACK),
+        ("scope", "openid"),
+        ("state", "s1"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    for (name, value) in change {
+        fields.retain(|(known, _)| known != name);
+        fields.push((name, value));
+    }
+    fields
+}
+
+fn address(fields: &[(&str, &str)]) -> String {
+    format!("/authorize?{}", form(fields))
+}
+
+#[tokio::test]
+async fn a_person_is_asked_and_the_answer_goes_to_the_client() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let fields = asking(&agent.client, &[]);
+    let nobody = house.get(&address(&fields), "").await;
+    assert_eq!(nobody.status, 303);
+    assert!(
+        nobody
+            .location()
+            .starts_with("/sign-in?return_to=%2Fauthorize")
+    );
+    let page = house.get(&address(&fields), &cookie).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Release bot"));
+    let policy = page.header("content-security-policy");
+    assert!(policy.contains("form-action 'self' https://agent.test"));
+    let mut answer = fields.clone();
+    answer.push(("decision", "deny"));
+    let denied = house.post("/authorize", &cookie, &answer).await;
+    assert_eq!(denied.status, 303);
+    assert!(denied.location().contains("error=access_denied"));
+    answer.pop();
+    answer.push(("decision", "allow"));
+    let allowed = house.post("/authorize", &cookie, &answer).await;
+    assert!(allowed.location().starts_with(CALLBACK));
+    assert!(allowed.location().contains("code=") && allowed.location().contains("state=s1"));
+}
+
+#[tokio::test]
+async fn a_foreign_redirect_is_told_to_the_person_and_never_followed() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let table: &[&[(&str, &str)]] = &[
+        &[("redirect_uri", "https://evil.example/callback")],
+        &[("redirect_uri", "https://agent.test/callback/more")],
+        &[("redirect_uri", "https://agent.test/callback?x=1")],
+        &[("redirect_uri", "not an address")],
+        &[("client_id", "nobody")],
+        &[("client_id", "")],
+    ];
+    for change in table {
+        for cookie in ["", cookie.as_str()] {
+            let fields = asking(&agent.client, change);
+            let answer = house.get(&address(&fields), cookie).await;
+            assert!((400..500).contains(&answer.status), "{change:?}");
+            assert_eq!(answer.location(), "", "{change:?}");
+            if !cookie.is_empty() {
+                let mut posted = fields.clone();
+                posted.push(("decision", "allow"));
+                let answer = house.post("/authorize", cookie, &posted).await;
+                assert!((400..500).contains(&answer.status), "{change:?}");
+                assert_eq!(answer.location(), "", "{change:?}");
+            }
+        }
+    }
+    let codes = "select count(*) as n from authorization_codes";
+    assert_eq!(house.count(codes).await, 0);
+}
+
+#[tokio::test]
+async fn what_else_is_wrong_is_told_to_the_client() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let table: &[(&[(&str, &str)], &str)] = &[
+        (&[("response_type", "token")], "unsupported_response_type"),
+        (&[("code_challenge_method", "plain")], "invalid_request"),
+        (&[("code_challenge", "")], "invalid_request"),
+        (&[("request", "x.y.z")], "request_not_supported"),
+        (
+            &[("request_uri", "https://x.example/")],
+            "request_uri_not_supported",
+        ),
+        (&[("prompt", "none")], "login_required"),
+    ];
+    for (change, code) in table {
+        let fields = asking(&agent.client, change);
+        let answer = house.get(&address(&fields), "").await;
+        assert_eq!(answer.status, 303, "{change:?}");
+        let to = answer.location();
+        assert!(to.starts_with(CALLBACK), "{to}");
+        assert!(to.contains(&format!("error={code}")), "{to}");
+        assert!(to.contains("state=s1") && to.contains("iss="), "{to}");
+    }
+}
+
+#[tokio::test]
+async fn a_parameter_twice_or_no_decision_gives_no_code() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let mut fields = asking(&agent.client, &[]);
+    let undecided = house.post("/authorize", &cookie, &fields).await;
+    assert_eq!(undecided.status, 400);
+    fields.push(("client_id", "other"));
+    assert_eq!(house.get(&address(&fields), &cookie).await.status, 400);
+    fields.push(("decision", "allow"));
+    assert_eq!(house.post("/authorize", &cookie, &fields).await.status, 400);
+    let mut fields = asking(&agent.client, &[]);
+    fields.push(("decision", "allow"));
+    fields.push(("account", "acc_of_somebody_else"));
+    let foreign = house.post("/authorize", &cookie, &fields).await;
+    assert_eq!(foreign.status, 400, "an account that was not offered");
+    let codes = "select count(*) as n from authorization_codes";
+    assert_eq!(house.count(codes).await, 0);
+}

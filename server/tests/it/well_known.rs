@@ -1,0 +1,71 @@
+//! What the server says about itself.
+
+use axum::http::Method;
+
+use crate::house::House;
+
+#[tokio::test]
+async fn the_discovery_documents_name_addresses_that_answer() {
+    let house = House::open().await;
+    let issuer = house.issuer();
+    let document = house.get("/.well-known/openid-configuration", "").await;
+    assert_eq!(document.status, 200);
+    assert_eq!(document.header("content-type"), "application/json");
+    assert_eq!(document.header("access-control-allow-origin"), "*");
+    assert_eq!(document.text("issuer"), issuer);
+    let other = house
+        .get("/.well-known/oauth-authorization-server", "")
+        .await;
+    assert_eq!(other.json(), document.json());
+    for (member, method) in [
+        ("authorization_endpoint", Method::GET),
+        ("jwks_uri", Method::GET),
+        ("token_endpoint", Method::POST),
+        ("revocation_endpoint", Method::POST),
+        ("backchannel_authentication_endpoint", Method::POST),
+    ] {
+        let address = document.text(member);
+        let path = format!("/{}", address.strip_prefix(issuer).unwrap());
+        let answer = house.send(house.request(method, &path, "")).await;
+        assert!(
+            !matches!(answer.status, 404 | 405 | 500..),
+            "{member}: {}",
+            answer.status
+        );
+    }
+}
+
+#[tokio::test]
+async fn each_resource_of_ours_describes_itself_and_nothing_else_does() {
+    let house = House::open().await;
+    for name in ["proxy", "me"] {
+        let path = format!("/.well-known/oauth-protected-resource/{name}");
+        let document = house.get(&path, "").await.json();
+        assert_eq!(document["authorization_servers"][0], house.issuer());
+        assert!(
+            document["resource"]
+                .as_str()
+                .unwrap()
+                .starts_with(house.issuer())
+        );
+    }
+    let unknown = "/.well-known/oauth-protected-resource/bank";
+    assert_eq!(house.get(unknown, "").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_published_keys_are_public_keys_only() {
+    let house = House::open().await;
+    let keys = house.get("/.well-known/jwks.json", "").await.json();
+    let keys = keys["keys"].as_array().unwrap();
+    assert!(!keys.is_empty());
+    for key in keys {
+        assert!(
+            ["RSA", "EC", "OKP"].contains(&key["kty"].as_str().unwrap()),
+            "{key}"
+        );
+        for private in ["d", "p", "q", "dp", "dq", "qi", "k"] {
+            assert!(key.get(private).is_none(), "{private}");
+        }
+    }
+}
