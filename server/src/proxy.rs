@@ -9,7 +9,7 @@ use domain::oauth::exchange;
 use domain::vault::proxy;
 use serde_json::json;
 
-use crate::door::{Door, empty};
+use crate::door::Door;
 
 /// Passes one call on.
 pub async fn call(State(door): State<Door>, request: Request) -> Response {
@@ -151,9 +151,4 @@ fn refusal(door: &Door, refused: proxy::Error) -> Response {
             response
         }
     }
-}
-
-/// No path at all below `/proxy`.
-pub async fn nowhere() -> Response {
-    empty(StatusCode::NOT_FOUND)
 }
