@@ -1,7 +1,6 @@
 //! Linking, unlinking, and what agents may do.
 
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::vault::{self, AccessMode, accounts, link, permissions};
@@ -18,12 +17,8 @@ pub async fn link(
     State(door): State<Door>,
     signed_in: SignedIn,
     Path(connection): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let page = format!("/accounts/link/{connection}");
     let client = match (posted.some("client"), posted.some("permit")) {
         (Some(client), Some(_)) => {
@@ -73,12 +68,8 @@ pub async fn unlink(
     State(door): State<Door>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     match accounts::unlink(&door.engine, &signed_in.person.id, &id).await {
         Ok(unlinked) => {
             let until = unlinked
@@ -96,12 +87,8 @@ pub async fn make_default(
     State(door): State<Door>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     match accounts::make_default(&door.engine, &signed_in.person.id, &id).await {
         Ok(_) => see(&format!("/accounts/{id}")),
         Err(error) => refused(&door, &posted, &format!("/accounts/{id}"), &error).await,
@@ -113,12 +100,8 @@ pub async fn permission(
     State(door): State<Door>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let person = &signed_in.person.id;
     let back = posted
         .some("return_to")

@@ -1,8 +1,7 @@
 //! Admin forms. A person who is no admin meets 404 everywhere here.
 
 use app::context::FreshSecret;
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::audit;
@@ -18,11 +17,7 @@ use crate::pages::Extras;
 use crate::session::Admin;
 
 /// `POST /admin/people`: `email`, `name`, `password`, `role`.
-pub async fn create_person(State(door): State<Door>, _: Admin, request: Request<Body>) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
+pub async fn create_person(State(door): State<Door>, _: Admin, posted: Posted) -> Response {
     let new = NewPerson {
         email: posted.get("email").to_owned(),
         name: posted.get("name").to_owned(),
@@ -55,12 +50,8 @@ pub async fn person_state(
     State(door): State<Door>,
     Admin(admin): Admin,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let page = "/admin/people";
     let Ok(state) = posted.get("state").parse::<identity::State>() else {
         return posted
@@ -92,11 +83,7 @@ pub async fn person_state(
 
 /// `POST /admin/clients`: `name`, `kind`, `redirect_uris`, `grant_types`,
 /// `scopes`, `audiences`, `access_mode`, `rotate_refresh`. The secret is shown once.
-pub async fn create_client(State(door): State<Door>, _: Admin, request: Request<Body>) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
+pub async fn create_client(State(door): State<Door>, _: Admin, posted: Posted) -> Response {
     let page = "/admin/clients";
     let mut grant_types = Vec::new();
     for word in posted.all("grant_types") {
@@ -177,12 +164,8 @@ pub async fn client_state(
     State(door): State<Door>,
     Admin(admin): Admin,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let page = "/admin/clients";
     let Ok(state) = posted.get("state").parse::<clients::ClientState>() else {
         return posted
@@ -206,12 +189,8 @@ pub async fn client_secret(
     State(door): State<Door>,
     Admin(admin): Admin,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     match clients::new_secret(&door.engine, Some(&admin.person.id), &id).await {
         Ok(secret) => shown_once(&door, &posted, &id, &secret).await,
         Err(error) => client_refused(&door, &posted, error).await,
@@ -236,15 +215,7 @@ async fn client_refused(door: &Door, posted: &Posted, error: clients::Error) -> 
 }
 
 /// `POST /admin/connections`: `id`, `provider`, `client_id`, `client_secret`, `scopes`.
-pub async fn create_connection(
-    State(door): State<Door>,
-    _: Admin,
-    request: Request<Body>,
-) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
+pub async fn create_connection(State(door): State<Door>, _: Admin, posted: Posted) -> Response {
     let page = "/admin/connections";
     let scopes = posted.words("scopes");
     let new = connections::NewConnection {

@@ -1,7 +1,6 @@
 //! The embedded agent's forms; its server functions do the same verbs.
 
-use axum::body::Body;
-use axum::extract::{Path, Query, RawQuery, Request, State};
+use axum::extract::{Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::agent::{consent, runs};
@@ -15,15 +14,7 @@ use crate::door::Door;
 use crate::session::SignedIn;
 
 /// `POST /agent/runs`: `prompt`.
-pub async fn start(
-    State(door): State<Door>,
-    signed_in: SignedIn,
-    request: Request<Body>,
-) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
+pub async fn start(State(door): State<Door>, signed_in: SignedIn, posted: Posted) -> Response {
     match runs::start(&door.engine, &signed_in.person.id, posted.get("prompt")).await {
         Ok(run) => see(&format!("/agent/runs/{}", run.id)),
         Err(runs::Error::Storage(error)) => posted.failed(&door, "/agent", error).await,
@@ -46,12 +37,8 @@ pub async fn cancel(
     State(door): State<Door>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let page = format!("/agent/runs/{id}");
     match runs::cancel(&door.engine, &signed_in.person.id, &id).await {
         Ok(_) => see(&page),

@@ -1,7 +1,6 @@
 //! The decision.
 
-use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::approval::{Channel, Decide, DecideError, Decision, decide as decide_now};
@@ -15,12 +14,8 @@ pub async fn decide(
     State(door): State<Door>,
     signed_in: SignedIn,
     Path(id): Path<String>,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let page = format!("/approve/{id}");
     let decision = match posted.get("decision") {
         "approve" => Decision::Approve,

@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use app::context::FormState;
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
@@ -64,12 +64,12 @@ pub struct Posted {
     trace: TraceId,
 }
 
-impl Posted {
-    /// Reads a form.
-    ///
-    /// # Errors
-    /// An answer for bodies that are no form, or too long.
-    pub async fn read(request: Request<Body>) -> Result<Self, Response> {
+/// A handler takes its form last; bodies that are no form, or too long, are
+/// answered before it is called.
+impl<S: Send + Sync> FromRequest<S> for Posted {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let is_form = parts
             .headers
@@ -102,7 +102,9 @@ impl Posted {
                 .unwrap_or(TraceId(String::new())),
         })
     }
+}
 
+impl Posted {
     /// The field's value, without space around it; empty when there is none.
     #[must_use]
     pub fn get(&self, name: &str) -> &str {

@@ -1,7 +1,6 @@
 //! Signing in and out.
 
-use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::identity::{self, Error};
@@ -15,15 +14,7 @@ use crate::session::{self, SignedIn, local_path};
 const PAGE: &str = "/sign-in";
 
 /// `POST /sign-in`: `email`, `password`, `return_to`.
-pub async fn sign_in(
-    State(door): State<Door>,
-    session: Session,
-    request: Request<Body>,
-) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
+pub async fn sign_in(State(door): State<Door>, session: Session, posted: Posted) -> Response {
     let (email, password) = (posted.get("email"), posted.raw("password"));
     let page = match posted.some("return_to") {
         Some(path) => format!(
@@ -139,12 +130,8 @@ pub async fn change_password(
     State(door): State<Door>,
     session: Session,
     signed_in: SignedIn,
-    request: Request<Body>,
+    posted: Posted,
 ) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     let (current, new) = (
         Secret::from(posted.raw("current_password")),

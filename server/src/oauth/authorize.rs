@@ -1,7 +1,6 @@
 //! `GET /authorize` and the consent page's answer.
 
 use app::context::{ConsentAccount, ConsentView, FormState};
-use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -81,15 +80,7 @@ pub async fn ask(
 
 /// `POST /authorize`: `decision` is `allow` or `deny`, `account` the ticked
 /// accounts, and the original parameters again, judged anew.
-pub async fn decide(
-    State(door): State<Door>,
-    signed_in: SignedIn,
-    request: Request<Body>,
-) -> Response {
-    let posted = match Posted::read(request).await {
-        Ok(posted) => posted,
-        Err(answer) => return answer,
-    };
+pub async fn decide(State(door): State<Door>, signed_in: SignedIn, posted: Posted) -> Response {
     let params = match Params::new(posted.others(&["decision", "account"])) {
         Ok(params) => params,
         Err(error) => return posted_error(&door, &posted, &error).await,
