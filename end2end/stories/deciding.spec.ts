@@ -41,7 +41,7 @@ test('a message is posted exactly once, and only after the person approved it', 
   await expect(page.getByText(/It was sent once/)).toBeVisible();
   await page.goto('/approvals');
   await expect(page.getByText('Nothing waits for you')).toBeVisible();
-  await expect(page.getByText('Approved and done')).toBeVisible();
+  await expect(page.getByText('Approved and sent')).toBeVisible();
 });
 
 test('nothing is posted when the person denies, and the run says so', async ({ page, attorn, request }) => {

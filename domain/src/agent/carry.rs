@@ -254,8 +254,7 @@ impl<'a> Carrier<'a> {
         details: serde_json::Value,
         nothing: &str,
     ) -> Result<Secret<String>, Stop> {
-        // Without consent there is nowhere to keep the request, and no right to ask.
-        self.token().await?;
+        // Without consent there is nowhere to keep the request.
         let held = consent::held(self.engine, &self.run.person_id)
             .await?
             .ok_or_else(|| self.consent_needed())?;
@@ -268,6 +267,8 @@ impl<'a> Carrier<'a> {
             .request_of(&self.run.id, 0)
             .await?;
         let Some(sealed) = kept else {
+            // A consent that was taken back gives no right to ask.
+            self.token().await?;
             self.begin((0, APPROVAL, words)).await?;
             let asked = self.ask(binding_message.clone(), details).await?;
             let sealed = held.seal(

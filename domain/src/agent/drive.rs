@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::carry::{Carrier, LEASE_MS, Stop};
-use super::runs::{Answer, RunState};
+use super::runs::{self, Answer, RunState};
 use crate::storage::{Error, Signal};
 use crate::{Engine, ids};
 
@@ -99,16 +99,13 @@ impl Driver {
         let engine = self.hands.engine.clone();
         let reader = async || engine.store.reader().await;
         match (signal.topic.as_str(), &signal.person) {
-            ("run", _) => {
-                let state = reader().await?.run_state(&signal.id).await?;
-                if state == Some(RunState::Running) {
-                    self.wake(signal.id.clone());
-                }
-            }
+            // Not "run": that is said of every step, and a driver that hears its
+            // own steps goes round for ever.
+            (runs::STARTED, _) => self.wake(signal.id.clone()),
             (topic @ ("approval" | "account" | "permission"), Some(person)) => {
                 let ids = reader()
                     .await?
-                    .waiting_runs(person, topic == "approval")
+                    .runs_to_wake(person, topic == "approval")
                     .await?;
                 ids.into_iter().for_each(|id| self.wake(id));
             }

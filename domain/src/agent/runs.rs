@@ -13,6 +13,8 @@ use crate::storage;
 
 /// The longest sentence, in characters.
 pub const MOST_PROMPT: usize = 5_000;
+/// The signal that a run was started; "run" is said of every change of one.
+pub(super) const STARTED: &str = "run_started";
 
 /// Where a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -323,6 +325,7 @@ pub async fn start(engine: &Engine, person_id: &str, prompt: &str) -> Result<Run
                         .private("prompt", &run.prompt),
                 );
                 tx.signal(Some(&run.person_id), "run", &run.id);
+                tx.signal(Some(&run.person_id), STARTED, &run.id);
                 Ok(run)
             })
         })

@@ -231,25 +231,18 @@ impl Tx {
         Ok(Some(person))
     }
 
-    /// Where a run stands.
-    pub(super) async fn run_state(&mut self, id: &str) -> Result<Option<RunState>, Error> {
-        let row = self
-            .optional("select id, state from runs where id = $1", vec![id.into()])
-            .await?;
-        row.map(|row| row.word("runs", "state")).transpose()
-    }
-
-    /// A person's runs that wait for a decision, or for anything else.
-    pub(super) async fn waiting_runs(
+    /// A person's runs that wait for a decision, or for anything else, and those
+    /// under way: they may be about to wait for what has just come.
+    pub(super) async fn runs_to_wake(
         &mut self,
         person_id: &str,
         for_approval: bool,
     ) -> Result<Vec<String>, Error> {
         let sql = if for_approval {
-            "select id from runs where person_id = $1 and state = 'waiting_approval' limit 200"
+            "select id from runs where person_id = $1 and state in ('running', 'waiting_approval') limit 200"
         } else {
             "select id from runs where person_id = $1 \
-             and state in ('waiting_consent', 'waiting_account', 'waiting_permission') limit 200"
+             and state in ('running', 'waiting_consent', 'waiting_account', 'waiting_permission') limit 200"
         };
         let rows = self.all(sql, vec![person_id.into()]).await?;
         rows.iter().map(|row| row.get("id")).collect()

@@ -122,6 +122,28 @@ async fn a_message_is_posted_once_after_the_person_approved_exactly_it() {
 }
 
 #[tokio::test]
+async fn a_waiting_run_is_left_alone_until_something_changes() {
+    let house = House::new().await;
+    house.ready(Provider::Slack).await;
+    let run = house.run(POST).await;
+    house.until_state(&run.id, RunState::WaitingApproval).await;
+    let refused = house.run("list my mails").await;
+    house
+        .until_state(&refused.id, RunState::WaitingAccount)
+        .await;
+    // What one run takes when no other waits.
+    let other = async || {
+        let before = house.events("token.issued").await;
+        let other = house.run("list my Slack channels").await;
+        house.until(&other.id, |run| run.state.is_over()).await;
+        house.events("token.issued").await - before
+    };
+    for _ in 0..5 {
+        assert_eq!(other().await, 1, "tokens for a run that lists channels");
+    }
+}
+
+#[tokio::test]
 async fn what_the_person_denies_is_not_done() {
     let house = House::new().await;
     house.ready(Provider::Slack).await;
