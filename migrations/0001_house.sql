@@ -335,10 +335,11 @@ create table decisions (
 -- One row at most an approval: written before the first byte is sent.
 create table approved_calls (
     approval_id text primary key references approvals (id),
-    state text not null check (state in ('sending', 'done', 'unknown')),
+    state text not null check (state in ('sending', 'done', 'failed', 'unknown')),
     started_at bigint not null,
     finished_at bigint,
     status bigint,
+    reason text,
     response_digest bytea
 );
 create index approved_calls_open on approved_calls (started_at) where state = 'sending';

@@ -204,6 +204,7 @@ pub(crate) mod ssr {
             "account.reconnect"
             | "account.link_failed"
             | "grant.refresh_failed"
+            | "approval.call_failed"
             | "approval.call_unknown"
             | "token.reused" => Tone::Bad,
             "approval.expired" | "approval.cancelled" | "account.unlinked"

@@ -161,12 +161,13 @@ pub(crate) mod ssr {
     }
 
     fn status(approval: &Approval) -> Status {
-        match (
-            approval.state,
-            approval.outcome.map(|outcome| outcome.state),
-        ) {
+        let outcome = approval.outcome.as_ref();
+        match (approval.state, outcome.map(|outcome| outcome.state)) {
             (State::Consumed | State::Approved, Some(CallState::Unknown)) => {
                 Status::new(Tone::Bad, t("approval-unknown"))
+            }
+            (State::Consumed | State::Approved, Some(CallState::Failed)) => {
+                Status::new(Tone::Bad, t("approval-failed"))
             }
             (State::Consumed | State::Approved, Some(CallState::Done)) => {
                 Status::new(Tone::Good, t("approval-done"))
@@ -183,17 +184,20 @@ pub(crate) mod ssr {
 
     fn verdict(approval: &Approval) -> Option<String> {
         let agent = approval.shown.agent.as_str();
-        let key = match (
-            approval.state,
-            approval.outcome.map(|outcome| outcome.state),
-        ) {
+        let outcome = approval.outcome.as_ref();
+        let key = match (approval.state, outcome.map(|outcome| outcome.state)) {
             (State::Pending, _) => return None,
             (State::Approved | State::Consumed, Some(CallState::Done)) => {
-                let code = approval
-                    .outcome
+                let code = outcome
                     .and_then(|outcome| outcome.status)
                     .map_or_else(|| "?".to_owned(), |status| status.to_string());
                 return Some(tv("verdict-done", &[("status", &code)]));
+            }
+            (State::Approved | State::Consumed, Some(CallState::Failed)) => {
+                match outcome.and_then(|outcome| outcome.reason.as_deref()) {
+                    Some(approval::NOT_SENT) | None => t("verdict-not-sent"),
+                    Some(reason) => tv("verdict-failed", &[("reason", reason)]),
+                }
             }
             (State::Approved | State::Consumed, Some(CallState::Unknown)) => t("verdict-unknown"),
             (State::Approved | State::Consumed, Some(CallState::Sending)) => t("verdict-sending"),

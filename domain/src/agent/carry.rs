@@ -193,7 +193,9 @@ impl<'a> Carrier<'a> {
         let request = tools::post_message(channel, text);
         let sent = proxy::call(self.engine, token.expose(), request).await;
         match sent {
-            Ok(answer) if answer.status.is_server_error() => Err(self.lost_post(channel).await?),
+            Ok(answer) if answer.status.is_server_error() || tools::unsure(&answer) => {
+                Err(self.lost_post(channel).await?)
+            }
             Ok(answer) => match tools::posted(&answer) {
                 Ok(()) => {
                     self.end(1, StepState::Done, "Slack accepted it.").await?;

@@ -37,7 +37,7 @@ pub enum CallError {
 
 /// Compares the agent's request with what was approved and notes, before the
 /// first byte is sent, that the one call is being made. Send what this answers,
-/// not what the agent sent; then say [`call_done`] or [`call_unknown`].
+/// not what the agent sent; then say [`call_ended`].
 ///
 /// # Errors
 /// See [`CallError`]; a refused request uses nothing up.
@@ -91,63 +91,63 @@ pub async fn consume_call(
         .await
 }
 
-/// Notes the provider's answer: its status and the digest of its body.
+/// What became of the one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallEnd {
+    /// [`CallState::Done`], [`CallState::Failed`] or [`CallState::Unknown`].
+    pub state: CallState,
+    /// The provider's HTTP status, if it answered.
+    pub status: Option<u16>,
+    /// The digest of the answer's body, if there was one.
+    pub response_digest: Option<[u8; 32]>,
+    /// Why it failed; see [`super::Outcome::reason`].
+    pub reason: Option<String>,
+}
+
+impl CallEnd {
+    /// The answer was lost: it may have been carried out, and is never sent again.
+    pub const LOST: Self = Self {
+        state: CallState::Unknown,
+        status: None,
+        response_digest: None,
+        reason: None,
+    };
+}
+
+/// Notes what became of a call that [`consume_call`] let through. A call that
+/// has ended already is left as it is.
 ///
 /// # Errors
 /// The database's.
-pub async fn call_done(
+pub async fn call_ended(
     engine: &Engine,
     approval_id: &str,
-    status: u16,
-    response_digest: [u8; 32],
-) -> Result<(), storage::Error> {
-    end(
-        engine,
-        approval_id,
-        CallState::Done,
-        Some(status),
-        Some(response_digest),
-    )
-    .await
-}
-
-/// Notes that the answer was lost: it may have been carried out, and is never
-/// sent again.
-///
-/// # Errors
-/// The database's.
-pub async fn call_unknown(engine: &Engine, approval_id: &str) -> Result<(), storage::Error> {
-    end(engine, approval_id, CallState::Unknown, None, None).await
-}
-
-async fn end(
-    engine: &Engine,
-    approval_id: &str,
-    to: CallState,
-    status: Option<u16>,
-    response_digest: Option<[u8; 32]>,
+    end: CallEnd,
 ) -> Result<(), storage::Error> {
     let (within, id) = (engine.clone(), approval_id.to_owned());
     engine
         .store
         .write(move |tx| {
-            let (engine, id) = (within.clone(), id.clone());
+            let (engine, id, end) = (within.clone(), id.clone(), end.clone());
             Box::pin(async move {
-                let status = status.map(i64::from);
-                if !tx.end_call(&id, to, status, response_digest).await? {
+                if !tx.end_call(&id, &end).await? {
                     return Ok(());
                 }
                 if let Some(approval) = tx.approval(&engine, &id).await? {
-                    let kind = match to {
+                    let kind = match end.state {
                         CallState::Done => Kind::ApprovedCallDone,
+                        CallState::Failed => Kind::ApprovedCallFailed,
                         CallState::Sending | CallState::Unknown => Kind::ApprovedCallUnknown,
                     };
                     let mut event = event(kind, &approval);
-                    if let Some(status) = status {
+                    if let Some(status) = end.status {
                         event = event.data("status", status);
                     }
-                    if let Some(digest) = response_digest {
+                    if let Some(digest) = end.response_digest {
                         event = event.data("response_digest", evidence::digest::base64url(&digest));
+                    }
+                    if let Some(reason) = &end.reason {
+                        event = event.data("reason", reason.as_str());
                     }
                     tx.record(event);
                     tx.signal(Some(&approval.person_id), "approval", &id);
@@ -172,7 +172,7 @@ pub async fn settle_lost_calls(engine: &Engine) -> Result<usize, storage::Error>
         .calls_begun_before(before, 200)
         .await?;
     for id in &lost {
-        call_unknown(engine, id).await?;
+        call_ended(engine, id, CallEnd::LOST).await?;
     }
     Ok(lost.len())
 }

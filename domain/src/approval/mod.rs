@@ -37,9 +37,9 @@ pub use ask_error::AskError;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};
-pub use execute::{CallError, call_done, call_unknown, consume_call, settle_lost_calls};
+pub use execute::{CallEnd, CallError, call_ended, consume_call, settle_lost_calls};
 pub use read::{
-    Approval, CallState, DecisionMade, Filter, Outcome, decisions, find_by_auth_req,
+    Approval, CallState, DecisionMade, Filter, NOT_SENT, Outcome, decisions, find_by_auth_req,
     find_by_binding_message, get, list, pending_count,
 };
 pub use redeem::{INTERVAL_S, RedeemError, Redeemed, poll_and_redeem};

@@ -72,8 +72,10 @@ impl Approval {
 pub enum CallState {
     /// Begun; no answer yet.
     Sending,
-    /// Answered.
+    /// Answered, and not refused.
     Done,
+    /// Surely not carried out: the provider refused it, or was not reached.
+    Failed,
     /// The answer is lost: it may have been carried out, and is never sent again.
     Unknown,
 }
@@ -85,6 +87,7 @@ impl CallState {
         match self {
             Self::Sending => "sending",
             Self::Done => "done",
+            Self::Failed => "failed",
             Self::Unknown => "unknown",
         }
     }
@@ -94,15 +97,18 @@ impl std::str::FromStr for CallState {
     type Err = ();
 
     fn from_str(word: &str) -> Result<Self, ()> {
-        [Self::Sending, Self::Done, Self::Unknown]
+        [Self::Sending, Self::Done, Self::Failed, Self::Unknown]
             .into_iter()
             .find(|state| state.word() == word)
             .ok_or(())
     }
 }
 
+/// The reason of a call that never left.
+pub const NOT_SENT: &str = "not_sent";
+
 /// What became of an approved call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Where it stands.
     pub state: CallState,
@@ -112,6 +118,8 @@ pub struct Outcome {
     pub finished_at: Option<i64>,
     /// The provider's HTTP status.
     pub status: Option<i64>,
+    /// Why it failed: the provider's error code, `http_` and a status, or [`NOT_SENT`].
+    pub reason: Option<String>,
 }
 
 /// One person's decision on one approval.

@@ -4,6 +4,7 @@ use evidence::digest::base64url;
 use evidence::json::canonical;
 use serde_json::{Value as JsonValue, json};
 
+use super::execute::CallEnd;
 use super::read::{Approval, CallState, DecisionMade, Filter, Outcome};
 use super::state::State;
 use crate::Engine;
@@ -19,7 +20,7 @@ macro_rules! select {
              a.details, a.details_type, a.exact_call, a.call_digest, a.shown, a.binding_message, a.nonce, a.delivery, \
              a.state, a.state_reason, a.interval_seconds, a.created_at, a.expires_at, a.decided_at, a.consumed_at, \
              a.mac, a.mac_key, c.state as call_state, c.started_at as call_started_at, \
-             c.finished_at as call_finished_at, c.status as call_status \
+             c.finished_at as call_finished_at, c.status as call_status, c.reason as call_reason \
              from approvals a left join approved_calls c on c.approval_id = a.id ",
             $rest
         )
@@ -93,6 +94,7 @@ impl Kept {
                     started_at: row.get("call_started_at")?,
                     finished_at: row.get("call_finished_at")?,
                     status: row.get("call_status")?,
+                    reason: row.get("call_reason")?,
                 })
             })
             .transpose()?;
@@ -441,20 +443,19 @@ impl Tx {
     pub(super) async fn end_call(
         &mut self,
         approval_id: &str,
-        to: CallState,
-        status: Option<i64>,
-        response_digest: Option<[u8; 32]>,
+        end: &CallEnd,
     ) -> Result<bool, Error> {
         let now = self.now();
         let ended = self
             .swap(
-                "update approved_calls set state = $1, finished_at = $2, status = $3, response_digest = $4 \
-                 where approval_id = $5 and state = 'sending' returning approval_id",
+                "update approved_calls set state = $1, finished_at = $2, status = $3, response_digest = $4, reason = $5 \
+                 where approval_id = $6 and state = 'sending' returning approval_id",
                 vec![
-                    to.word().into(),
+                    end.state.word().into(),
                     now.into(),
-                    status.into(),
-                    response_digest.map(|digest| digest.to_vec()).into(),
+                    end.status.map(i64::from).into(),
+                    end.response_digest.map(|digest| digest.to_vec()).into(),
+                    end.reason.clone().into(),
                     approval_id.into(),
                 ],
             )

@@ -107,6 +107,8 @@ kinds! {
     ApprovedCallSent => "approval.call_sent",
     /// An approved call was answered.
     ApprovedCallDone => "approval.call_done",
+    /// An approved call was refused by the provider, or could not be sent.
+    ApprovedCallFailed => "approval.call_failed",
     /// The answer of an approved call was lost.
     ApprovedCallUnknown => "approval.call_unknown",
     /// A run of the embedded agent began.

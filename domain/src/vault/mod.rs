@@ -38,6 +38,7 @@ mod scrub;
 mod shapes;
 mod sql;
 mod step;
+mod verdict;
 mod wire;
 
 pub use accounts::{Account, AccountState};

@@ -8,10 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::connections::{self, Stored};
+use super::permissions::PermissionState;
 use super::refresh::fresh_after;
 use super::scrub::Scrubber;
 use super::sql::AccountUse;
-use super::{Account, FreshToken, Reason, TokenKind, accounts, headers, pages, permissions, wire};
+use super::{
+    Account, FreshToken, Reason, TokenKind, accounts, headers, pages, permissions, verdict, wire,
+};
 use crate::Engine;
 use crate::approval::{self, AgentCall, CallError, ExactCall};
 use crate::audit::{Event, Kind};
@@ -229,7 +232,7 @@ async fn call_permitted(
             Err(error) => tracing::info!(%error, "no fresher token after a 401"),
         }
     }
-    let ended = has_ended(&call, &sent);
+    let ended = verdict::has_ended(&call.stored.entry, &sent);
     record(engine, presented, &call, &sent, ended).await?;
     if ended {
         return Err(reconnect(engine, &call));
@@ -253,6 +256,17 @@ async fn call_approved(
     // All that can fail without sending comes first: the approval serves once.
     let account = accounts::get(engine, person, &approved.account_id).await?;
     let stored = connections::need(engine, &account.connection).await?;
+    // Taken back since the decision: then the agent has no business there.
+    let permission = permissions::find(engine, &presented.client_id, &account.id).await?;
+    if permission
+        .is_none_or(|given| given.person_id != person || given.state != PermissionState::Active)
+    {
+        return Err(Error::Vault(super::Error::PermissionRequired {
+            link: pages::permit(engine, &account.connection, &presented.client_id),
+            connection: account.connection,
+            account_id: account.id,
+        }));
+    }
     let (token, _) = fresh_after(engine, &account.id, TokenKind::User, None).await?;
     exact(&approved, account.clone(), stored.clone())?.url(&token)?;
     let asked = AgentCall {
@@ -286,14 +300,13 @@ async fn call_approved(
                 })?;
         let call = exact(&approved, account, stored)?;
         let sent = send(&engine, &call, &token).await;
-        match &sent {
-            Ok(answer) => {
-                let digest = evidence::digest::sha256(&answer.body);
-                approval::call_done(&engine, &approval_id, answer.status.as_u16(), digest).await?;
-            }
-            Err(_) => approval::call_unknown(&engine, &approval_id).await?,
-        }
-        let ended = has_ended(&call, &sent);
+        approval::call_ended(
+            &engine,
+            &approval_id,
+            verdict::of(&call.stored.entry, &sent),
+        )
+        .await?;
+        let ended = verdict::has_ended(&call.stored.entry, &sent);
         record(&engine, &presented, &call, &sent, ended).await?;
         if ended {
             return Err(reconnect(&engine, &call));
@@ -371,21 +384,6 @@ async fn send(engine: &Engine, call: &Call, token: &FreshToken) -> Result<Answer
             }
             outbound::Error::TooLarge(limit) => Error::TooLarge(limit),
         })
-}
-
-/// Whether the answer says that the grant has ended (a 200 with a word for it).
-fn has_ended(call: &Call, sent: &Result<Answer, Error>) -> bool {
-    let words = &call.stored.entry.errors.ended;
-    let Ok(answer) = sent else { return false };
-    if words.is_empty() || answer.body.len() > 64 * 1024 {
-        return false;
-    }
-    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let code = json
-        .get("error")
-        .and_then(serde_json::Value::as_str)
-        .unwrap_or_default();
-    json.get("ok") == Some(&serde_json::Value::Bool(false)) && words.iter().any(|word| word == code)
 }
 
 fn reconnect(engine: &Engine, call: &Call) -> Error {

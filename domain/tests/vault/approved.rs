@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use domain::approval::{self, Approval, Ask, Channel, Decide, Decision, PersonHint};
+use domain::approval::{
+    self, Approval, Ask, CallState, Channel, Decide, Decision, Outcome, PersonHint,
+};
 use domain::oauth::Client;
 use domain::secret::Secret;
 use domain::vault::proxy::{self, Error, ProxyRequest};
-use domain::vault::{AccessMode, Account};
+use domain::vault::{AccessMode, Account, permissions};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use sandbox::{Fault, Provider, Target, Times};
 use serde_json::json;
@@ -16,6 +18,23 @@ use crate::permission::give;
 use crate::stage::Stage;
 
 async fn approved(stage: &Stage, client: &Client, account: &Account) -> (Approval, Secret<String>) {
+    approved_for(stage, client, account, "general").await
+}
+
+async fn outcome(stage: &Stage, approval: &Approval) -> Outcome {
+    let approval = approval::get(stage, &stage.ada.id, &approval.id)
+        .await
+        .unwrap()
+        .unwrap();
+    approval.outcome.unwrap()
+}
+
+async fn approved_for(
+    stage: &Stage,
+    client: &Client,
+    account: &Account,
+    channel: &str,
+) -> (Approval, Secret<String>) {
     give(stage, &client.id, account, AccessMode::Call).await;
     let ask = Ask {
         person: PersonHint::Id(stage.ada.id.clone()),
@@ -23,7 +42,7 @@ async fn approved(stage: &Stage, client: &Client, account: &Account) -> (Approva
         audience: None,
         binding_message: None,
         details: Some(json!([{
-            "type": "slack_message", "connection": "sign-in-with-slack", "channel": "general", "text": "release 2.1 is out",
+            "type": "slack_message", "connection": "sign-in-with-slack", "channel": channel, "text": "release 2.1 is out",
         }])),
         requested_expiry_s: None,
         run_id: None,
@@ -143,6 +162,104 @@ async fn a_lost_answer_is_unknown_and_is_never_sent_again() {
     ));
     assert_eq!(stage.control.posted_messages().len(), 1);
     assert_eq!(stage.events("approval.call_unknown").await, 1);
+}
+
+#[tokio::test]
+async fn a_call_that_slack_refuses_with_status_200_has_failed_and_is_not_made_again() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    give(&stage, &client.id, &account, AccessMode::Call).await;
+    let (approval, token) = approved_for(&stage, &client, &account, "nowhere").await;
+    let answer = proxy::call(&stage, token.expose(), request(&approval))
+        .await
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    let outcome = outcome(&stage, &approval).await;
+    assert_eq!(
+        (outcome.state, outcome.reason.as_deref(), outcome.status),
+        (CallState::Failed, Some("channel_not_found"), Some(200))
+    );
+    assert!(matches!(
+        proxy::call(&stage, token.expose(), request(&approval)).await,
+        Err(Error::Approval(_))
+    ));
+    assert!(stage.control.posted_messages().is_empty());
+    assert_eq!(stage.events("approval.call_failed").await, 1);
+}
+
+#[tokio::test]
+async fn after_an_error_of_the_providers_own_nobody_claims_to_know() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    for fault in [Fault::ServerError, Fault::OkFalse] {
+        let (approval, token) = approved(&stage, &client, &account).await;
+        stage
+            .control
+            .set_fault_on(Provider::Slack, Target::Api, fault, Times::Once);
+        proxy::call(&stage, token.expose(), request(&approval))
+            .await
+            .unwrap();
+        let outcome = outcome(&stage, &approval).await;
+        assert_eq!(outcome.state, CallState::Unknown, "{outcome:?}");
+        assert!(outcome.status.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_never_reached_the_provider_has_failed() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    let (approval, token) = approved(&stage, &client, &account).await;
+    let Stage {
+        bench,
+        sandbox,
+        ada,
+        ..
+    } = stage;
+    sandbox.stop().await;
+    assert!(matches!(
+        proxy::call(&bench.engine, token.expose(), request(&approval)).await,
+        Err(Error::Vault(domain::vault::Error::ProviderDown { .. }))
+    ));
+    let approval = approval::get(&bench.engine, &ada.id, &approval.id)
+        .await
+        .unwrap()
+        .unwrap();
+    let outcome = approval.outcome.unwrap();
+    assert_eq!(
+        (outcome.state, outcome.reason.as_deref()),
+        (CallState::Failed, Some(approval::NOT_SENT))
+    );
+}
+
+#[tokio::test]
+async fn a_permission_taken_back_after_the_decision_stops_the_call_and_uses_nothing_up() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Slack).await;
+    let (approval, token) = approved(&stage, &client, &account).await;
+    let given = permissions::find(&stage, &client.id, &account.id)
+        .await
+        .unwrap()
+        .unwrap();
+    permissions::revoke(&stage, &stage.ada.id, &given.id)
+        .await
+        .unwrap();
+    assert!(matches!(
+        proxy::call(&stage, token.expose(), request(&approval)).await,
+        Err(Error::Vault(
+            domain::vault::Error::PermissionRequired { .. }
+        ))
+    ));
+    assert!(stage.control.posted_messages().is_empty());
+    give(&stage, &client.id, &account, AccessMode::Call).await;
+    proxy::call(&stage, token.expose(), request(&approval))
+        .await
+        .unwrap();
+    assert_eq!(stage.control.posted_messages().len(), 1);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ pub(super) use google::{day, events, list_mails, mail, mail_ids, mails, one_mail
 pub(super) use salesforce::{list_opportunities, opportunities};
 pub(super) use slack::{
     channel_id, channels, last_messages, list_channels, message_details, messages, messages_table,
-    post_message, posted, user_info, user_name,
+    post_message, posted, unsure, user_info, user_name,
 };
 
 /// The connections by their usual names.

@@ -197,6 +197,18 @@ pub(in crate::agent) fn post_message(channel: &str, text: &str) -> ProxyRequest 
     }
 }
 
+/// Whether Slack says that it failed on the way, when part may have been done.
+///
+/// Source: <https://docs.slack.dev/reference/methods/chat.postMessage#errors>.
+pub(in crate::agent) fn unsure(answer: &ProxyAnswer) -> bool {
+    let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let code = json.get("error").and_then(Value::as_str);
+    matches!(
+        code,
+        Some("fatal_error" | "internal_error" | "request_timeout" | "service_unavailable")
+    )
+}
+
 /// Whether Slack says that it posted.
 pub(in crate::agent) fn posted(answer: &ProxyAnswer) -> Result<(), Refused> {
     slack(answer).map(|_| ())
