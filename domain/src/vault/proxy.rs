@@ -232,7 +232,7 @@ async fn call_permitted(
             Err(error) => tracing::info!(%error, "no fresher token after a 401"),
         }
     }
-    let ended = verdict::has_ended(&call.stored.entry, &sent);
+    let ended = verdict::has_ended(call.stored.entry, &sent);
     record(engine, presented, &call, &sent, ended).await?;
     if ended {
         return Err(reconnect(engine, &call));
@@ -300,13 +300,8 @@ async fn call_approved(
                 })?;
         let call = exact(&approved, account, stored)?;
         let sent = send(&engine, &call, &token).await;
-        approval::call_ended(
-            &engine,
-            &approval_id,
-            verdict::of(&call.stored.entry, &sent),
-        )
-        .await?;
-        let ended = verdict::has_ended(&call.stored.entry, &sent);
+        approval::call_ended(&engine, &approval_id, verdict::of(call.stored.entry, &sent)).await?;
+        let ended = verdict::has_ended(call.stored.entry, &sent);
         record(&engine, &presented, &call, &sent, ended).await?;
         if ended {
             return Err(reconnect(&engine, &call));
