@@ -15,6 +15,7 @@
 //! is decided about it. The default permission is none.
 
 pub mod accounts;
+mod approved;
 pub mod connections;
 mod envelope;
 mod error;

@@ -4,19 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::connections::{self, Stored};
-use super::permissions::PermissionState;
 use super::refresh::fresh_after;
 use super::scrub::Scrubber;
 use super::sql::AccountUse;
 use super::{
-    Account, FreshToken, Reason, TokenKind, accounts, headers, pages, permissions, verdict, wire,
+    Account, FreshToken, Reason, TokenKind, accounts, approved, headers, pages, permissions,
+    verdict, wire,
 };
 use crate::Engine;
-use crate::approval::{self, AgentCall, CallError, ExactCall};
 use crate::audit::{Event, Kind};
 use crate::oauth::{self, Presented};
 use crate::outbound::{self, Answer, Ask};
@@ -88,14 +87,14 @@ pub const REQUEST_LIMIT: usize = 10 * 1024 * 1024;
 pub const ANSWER_LIMIT: usize = 25 * 1024 * 1024;
 
 /// One call, decided upon: where it goes and whose it is.
-struct Call {
-    account: Account,
-    stored: Stored,
-    host: Option<String>,
-    method: Method,
-    path_and_query: String,
-    headers: HeaderMap,
-    body: Bytes,
+pub(super) struct Call {
+    pub(super) account: Account,
+    pub(super) stored: Stored,
+    pub(super) host: Option<String>,
+    pub(super) method: Method,
+    pub(super) path_and_query: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
 }
 
 impl Call {
@@ -109,7 +108,7 @@ impl Call {
     }
 
     /// Where it goes, with the token at hand. The raw path is kept.
-    fn url(&self, token: &FreshToken) -> Result<Url, Error> {
+    pub(super) fn url(&self, token: &FreshToken) -> Result<Url, Error> {
         let base = self
             .stored
             .endpoints
@@ -130,7 +129,7 @@ impl Call {
     }
 }
 
-fn refused(why: &str) -> Error {
+pub(super) fn refused(why: &str) -> Error {
     Error::Refused(why.to_owned())
 }
 
@@ -153,7 +152,7 @@ pub async fn call(
         .ok_or_else(|| Error::Token("it acts for nobody".to_owned()))?;
     check(&request)?;
     match presented.approval_id.clone() {
-        Some(approval) => call_approved(engine, &presented, &person, &approval, request).await,
+        Some(approval) => approved::call(engine, &presented, &person, &approval, request).await,
         None => call_permitted(engine, &presented, &person, request).await,
     }
 }
@@ -240,101 +239,11 @@ async fn call_permitted(
     answered(&call, &token, sent)
 }
 
-/// The one call of an approval: its bytes, not the agent's.
-async fn call_approved(
+pub(super) async fn send(
     engine: &Engine,
-    presented: &Presented,
-    person: &str,
-    approval_id: &str,
-    request: ProxyRequest,
-) -> Result<ProxyAnswer, Error> {
-    let nothing = || Error::Approval("there is no approved call for this token".to_owned());
-    let approved = approval::get(engine, person, approval_id)
-        .await?
-        .and_then(|approval| approval.call)
-        .ok_or_else(nothing)?;
-    // All that can fail without sending comes first: the approval serves once.
-    let account = accounts::get(engine, person, &approved.account_id).await?;
-    let stored = connections::need(engine, &account.connection).await?;
-    // Taken back since the decision: then the agent has no business there.
-    let permission = permissions::find(engine, &presented.client_id, &account.id).await?;
-    if permission
-        .is_none_or(|given| given.person_id != person || given.state != PermissionState::Active)
-    {
-        return Err(Error::Vault(super::Error::PermissionRequired {
-            link: pages::permit(engine, &account.connection, &presented.client_id),
-            connection: account.connection,
-            account_id: account.id,
-        }));
-    }
-    let (token, _) = fresh_after(engine, &account.id, TokenKind::User, None).await?;
-    exact(&approved, account.clone(), stored.clone())?.url(&token)?;
-    let asked = AgentCall {
-        connection: request.connection,
-        host: request.host,
-        method: request.method.as_str().to_owned(),
-        path_and_query: request.path_and_query,
-        headers: request
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
-                )
-            })
-            .collect(),
-        body: request.body.to_vec(),
-    };
-    // From here on a task of its own: the call is noted and made once, whether
-    // or not the caller stays.
-    let (engine, presented) = (engine.clone(), presented.clone());
-    let (approval_id, person) = (approval_id.to_owned(), person.to_owned());
-    let sending = tokio::spawn(async move {
-        let approved =
-            approval::consume_call(&engine, &approval_id, &presented.client_id, &person, asked)
-                .await
-                .map_err(|error| match error {
-                    CallError::Storage(error) => error.into(),
-                    other => Error::Approval(other.to_string()),
-                })?;
-        let call = exact(&approved, account, stored)?;
-        let sent = send(&engine, &call, &token).await;
-        approval::call_ended(&engine, &approval_id, verdict::of(call.stored.entry, &sent)).await?;
-        let ended = verdict::has_ended(call.stored.entry, &sent);
-        record(&engine, &presented, &call, &sent, ended).await?;
-        if ended {
-            return Err(reconnect(&engine, &call));
-        }
-        answered(&call, &token, sent)
-    });
-    sending.await.unwrap_or(Err(Error::Unknown))
-}
-
-/// The approved call, ready to be sent.
-fn exact(approved: &ExactCall, account: Account, stored: Stored) -> Result<Call, Error> {
-    let broken = || Error::Approval("the approved call cannot be sent".to_owned());
-    if account.connection != approved.connection {
-        return Err(broken());
-    }
-    headers::check_path(&approved.path_and_query).map_err(refused)?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in &approved.headers {
-        let name = HeaderName::try_from(name).map_err(|_| broken())?;
-        headers.append(name, HeaderValue::try_from(value).map_err(|_| broken())?);
-    }
-    Ok(Call {
-        account,
-        stored,
-        host: approved.host.clone(),
-        method: Method::from_bytes(approved.method.as_bytes()).map_err(|_| broken())?,
-        path_and_query: approved.path_and_query.clone(),
-        headers: headers::passed(&headers),
-        body: Bytes::from(approved.body.clone()),
-    })
-}
-
-async fn send(engine: &Engine, call: &Call, token: &FreshToken) -> Result<Answer, Error> {
+    call: &Call,
+    token: &FreshToken,
+) -> Result<Answer, Error> {
     let url = call.url(token)?;
     let mut headers = call.headers.clone();
     let credential =
@@ -381,7 +290,7 @@ async fn send(engine: &Engine, call: &Call, token: &FreshToken) -> Result<Answer
         })
 }
 
-fn reconnect(engine: &Engine, call: &Call) -> Error {
+pub(super) fn reconnect(engine: &Engine, call: &Call) -> Error {
     Error::Vault(super::Error::Reconnect {
         connection: call.account.connection.clone(),
         account_id: call.account.id.clone(),
@@ -391,7 +300,7 @@ fn reconnect(engine: &Engine, call: &Call) -> Error {
 }
 
 /// What may leave of a provider's answer.
-fn answered(
+pub(super) fn answered(
     call: &Call,
     token: &FreshToken,
     sent: Result<Answer, Error>,
@@ -443,7 +352,7 @@ fn event(
 }
 
 /// Records a call before its answer leaves, and what it told about the account.
-async fn record(
+pub(super) async fn record(
     engine: &Engine,
     presented: &Presented,
     call: &Call,
