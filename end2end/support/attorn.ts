@@ -63,8 +63,11 @@ interface Workers extends Options {
   attorn: Attorn;
 }
 
-const repository = resolve(import.meta.dirname, '../..');
-const output = resolve(import.meta.dirname, '../output');
+export const repository = resolve(import.meta.dirname, '../..');
+export const output = resolve(import.meta.dirname, '../output');
+/** The program under test, and its built client files. */
+export const binary = process.env['ATTORN_BINARY'] ?? join(repository, 'target/debug/attorn');
+export const siteRoot = process.env['ATTORN_SERVER__SITE_ROOT'] ?? join(repository, 'target/site');
 
 export const test = base.extend<object, Workers>({
   demo: [{ name: 'attorn' }, { option: true, scope: 'worker' }],
@@ -77,7 +80,7 @@ export const test = base.extend<object, Workers>({
         try {
           await use(attorn);
         } finally {
-          await stop(server, demo);
+          await stop(server, `the demo ${demo.name}`);
         }
       } finally {
         rmSync(folder, { recursive: true, force: true });
@@ -107,12 +110,12 @@ async function start(demo: Demo, folder: string): Promise<{ attorn: Attorn; serv
   mkdirSync(join(output, 'logs'), { recursive: true });
   const logFile = join(output, 'logs', `${demo.name}.log`);
   const log = openSync(logFile, 'w');
-  const server = spawn(process.env['ATTORN_BINARY'] ?? join(repository, 'target/debug/attorn'), words, {
+  const server = spawn(binary, words, {
     cwd: repository,
     stdio: ['ignore', log, log],
     env: {
       ...process.env,
-      ATTORN_SERVER__SITE_ROOT: process.env['ATTORN_SERVER__SITE_ROOT'] ?? join(repository, 'target/site'),
+      ATTORN_SERVER__SITE_ROOT: siteRoot,
       ...demo.environment,
     },
   });
@@ -155,14 +158,14 @@ async function start(demo: Demo, folder: string): Promise<{ attorn: Attorn; serv
 }
 
 /** Asks it to end, as a service manager would; one that does not is a defect. */
-async function stop(server: ChildProcess, demo: Demo): Promise<void> {
+export async function stop(server: ChildProcess, name: string): Promise<void> {
   if (server.exitCode !== null || server.signalCode !== null) return;
   const ended = once(server, 'exit');
   server.kill('SIGTERM');
   const patience = setTimeout(() => server.kill('SIGKILL'), 15_000);
   const [, signal] = (await ended) as [number | null, NodeJS.Signals | null];
   clearTimeout(patience);
-  if (signal === 'SIGKILL') throw new Error(`the demo ${demo.name} did not end within 15 s of SIGTERM`);
+  if (signal === 'SIGKILL') throw new Error(`${name} did not end within 15 s of SIGTERM`);
 }
 
 /** Reads `KEY=value` lines, the value plain or in a shell's single quotes. */
