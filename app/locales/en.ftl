@@ -271,6 +271,7 @@ consent-returns = You go back to { $host }.
 consent-foot = You can take this back at any time under Accounts.
 consent-refused-title = This request cannot be answered
 consent-refused-text = The address is incomplete or was changed on the way. Start again from the program that sent you here.
+consent-refused-hint = Nothing was allowed. The link of the program that sent you here is wrong: tell those who run it.
 
 ## Activity
 activity-title = Activity

@@ -20,6 +20,7 @@ use leptos::prelude::{provide_context, use_context};
 use leptos_axum::ResponseOptions;
 
 use crate::door::{Door, TraceId, empty};
+use crate::oauth::authorize;
 use crate::session::SignedIn;
 
 /// What a page is told beside its address.
@@ -72,6 +73,15 @@ async fn provider_origin(door: &Door, path: &str) -> Option<String> {
     )
 }
 
+/// Signing in leads back to `/authorize`, and where consent stands already from
+/// there to the client.
+async fn after_sign_in(door: &Door, uri: &Uri) -> Option<String> {
+    let query = uri.query().filter(|_| uri.path() == "/sign-in")?;
+    let (_, return_to) =
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "return_to")?;
+    authorize::target_of(door, return_to.strip_prefix("/authorize?")?).await
+}
+
 /// Renders the page of `request`, whatever its method, with `extras`.
 pub async fn render(door: &Door, request: Request, extras: Extras) -> Response {
     let (mut parts, _) = request.into_parts();
@@ -83,6 +93,10 @@ pub async fn render(door: &Door, request: Request, extras: Extras) -> Response {
         .get::<TraceId>()
         .map_or_else(String::new, |trace| trace.0.clone());
     let viewer = viewer(parts.extensions.get::<SignedIn>());
+    let mut extras = extras;
+    extras
+        .form_action
+        .extend(after_sign_in(door, &parts.uri).await);
     let contexts = contexts(door, viewer, extras, trace);
     let options = door.leptos.clone();
     let handler =

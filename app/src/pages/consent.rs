@@ -1,26 +1,23 @@
 //! Consent at `/authorize`: what a client asks for, and with which accounts.
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use leptos::prelude::*;
 
 use super::{Asked, asked};
 use crate::api::Tone;
-use crate::context::{self, ConsentAccount, ConsentAsked, ConsentView};
+use crate::context::{self, ConsentAccount, ConsentAsked, ConsentView, SignedIn};
 use crate::parts::{Icon, banner, form_banner, icon, mark, wordmark};
 use crate::shell::alone;
 use crate::words::{known, t, tv};
 
 pub fn page() -> AnyView {
-    asked(|asked| {
-        let consent = use_context::<ConsentAsked>();
-        async move { Ok(draw(&asked, consent)) }
-    })
+    let Some(ConsentAsked(consent)) = use_context::<ConsentAsked>() else {
+        return refused();
+    };
+    asked(|asked| async move { Ok(draw(&asked, &consent)) })
 }
 
-fn draw(asked: &Asked, consent: Option<ConsentAsked>) -> AnyView {
-    let Some(ConsentAsked(consent)) = consent else {
-        return refused(asked);
-    };
+fn draw(asked: &Asked, consent: &ConsentView) -> AnyView {
     let title = tv("consent-title", &[("client", &consent.client_name)]);
     let body = view! {
         <form class="sheet" method="post" action="/authorize">
@@ -32,10 +29,10 @@ fn draw(asked: &Asked, consent: Option<ConsentAsked>) -> AnyView {
                     </span>
                 </div>
                 <h1>{title.clone()}</h1>
-                <p class="lede">{who(&consent)}</p>
+                <p class="lede">{who(consent)}</p>
                 {form_banner(&asked.form)}
             </div>
-            {scopes(&consent)}
+            {scopes(consent)}
             {accounts(&consent.accounts)}
             {consent
                 .params
@@ -141,29 +138,48 @@ fn accounts(accounts: &[ConsentAccount]) -> Option<AnyView> {
 }
 
 /// A request that cannot be honoured and must not be sent back: the server's
-/// sentence, and nothing that leads out.
-fn refused(asked: &Asked) -> AnyView {
-    if asked.form.status == 0 {
-        context::set_status(StatusCode::BAD_REQUEST);
-    }
-    let words = asked
-        .form
-        .error("")
-        .unwrap_or_else(|| t("consent-refused-text"));
+/// sentence, and nothing that leads out. Nobody has to sign in to read it.
+fn refused() -> AnyView {
+    let form = context::form();
+    let status = StatusCode::from_u16(form.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let status = if form.status == 0 {
+        StatusCode::BAD_REQUEST
+    } else {
+        status
+    };
+    context::set_status(status);
+    context::set_header(header::CACHE_CONTROL, "no-store");
+    let words = form.error("").unwrap_or_else(|| t("consent-refused-text"));
+    let viewer = use_context::<SignedIn>().and_then(|SignedIn(viewer)| viewer);
+    let back = viewer.is_some().then(|| {
+        view! {
+            <a class="button" href="/">
+                {t("back-to-overview")}
+            </a>
+        }
+    });
+    let trace = context::trace();
     let body = view! {
         <div class="lost">
             <h1>{t("consent-refused-title")}</h1>
             {banner(Tone::Bad, words, None, None)}
-            <a class="button" href="/">
-                {t("back-to-overview")}
-            </a>
+            <p class="muted">{t("consent-refused-hint")}</p>
+            {(!trace.is_empty())
+                .then(|| {
+                    view! {
+                        <p class="subtle">
+                            {t("broken-trace")} " " <code>{trace}</code>
+                        </p>
+                    }
+                })}
+            {back}
         </div>
     }
     .into_any();
     alone(
         t("consent-refused-title"),
         false,
-        Some(&asked.seen.viewer),
+        viewer.as_ref(),
         body,
         None,
     )

@@ -180,6 +180,17 @@ fn go(to: &Url) -> Response {
     Redirect::to(to.as_str()).into_response()
 }
 
+/// Where the answer to this query of `/authorize` would lead, for `form-action`:
+/// a person who signs in first may be sent on to the client at once.
+pub async fn target_of(door: &Door, query: &str) -> Option<String> {
+    let params = Params::form(query.as_bytes()).ok()?;
+    match check(&door.engine, &params).await {
+        Ok(asked) => origin(&asked.redirect_uri),
+        Err(AuthorizeError::Redirect { to, .. }) => origin(to.as_str()),
+        Err(AuthorizeError::ShowPage(_)) => None,
+    }
+}
+
 /// The origin for `form-action`; a scheme of its own (`myapp:`) as such.
 fn origin(redirect_uri: &str) -> Option<String> {
     let url = Url::parse(redirect_uri).ok()?;
@@ -215,13 +226,7 @@ fn error_extras(error: &OauthError) -> Extras {
 
 /// Nobody has to sign in to read what is wrong with a client's link.
 async fn page_error(door: &Door, request: Request, error: &OauthError) -> Response {
-    let extras = error_extras(error);
-    if request.extensions().get::<SignedIn>().is_none() {
-        let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::BAD_REQUEST);
-        let words = format!("{} ({})\n", error.description, error.code.word());
-        return (status, words).into_response();
-    }
-    render(door, request, extras).await
+    render(door, request, error_extras(error)).await
 }
 
 async fn posted_error(door: &Door, posted: &Posted, error: &OauthError) -> Response {
