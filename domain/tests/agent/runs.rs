@@ -131,16 +131,15 @@ async fn a_waiting_run_is_left_alone_until_something_changes() {
     house
         .until_state(&refused.id, RunState::WaitingAccount)
         .await;
-    // What one run takes when no other waits.
-    let other = async || {
-        let before = house.events("token.issued").await;
+    let before = house.events("token.issued").await;
+    for _ in 0..20 {
         let other = house.run("list my Slack channels").await;
         house.until(&other.id, |run| run.state.is_over()).await;
-        house.events("token.issued").await - before
-    };
-    for _ in 0..5 {
-        assert_eq!(other().await, 1, "tokens for a run that lists channels");
     }
+    // One token for each run, and one for each that waits: what happened just
+    // before it waited may wake it once more.
+    let issued = house.events("token.issued").await - before;
+    assert!((20..=22).contains(&issued), "{issued} tokens");
 }
 
 #[tokio::test]
