@@ -68,6 +68,14 @@ impl Answer {
     }
 }
 
+pub async fn read(answer: reqwest::Response) -> Answer {
+    Answer {
+        status: answer.status().as_u16(),
+        headers: answer.headers().clone(),
+        body: answer.text().await.unwrap(),
+    }
+}
+
 pub fn form(fields: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(fields).unwrap()
 }
@@ -86,7 +94,7 @@ pub fn path_of(url: &str) -> String {
     clippy::disallowed_methods,
     reason = "this client stands outside of the product and calls it"
 )]
-fn outside() -> reqwest::Client {
+pub fn outside() -> reqwest::Client {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .build()
@@ -127,12 +135,7 @@ impl House {
     }
 
     pub async fn send(&self, request: RequestBuilder) -> Answer {
-        let answer = request.send().await.unwrap();
-        Answer {
-            status: answer.status().as_u16(),
-            headers: answer.headers().clone(),
-            body: answer.text().await.unwrap(),
-        }
+        read(request.send().await.unwrap()).await
     }
 
     pub fn request(&self, method: Method, path: &str, cookie: &str) -> RequestBuilder {
