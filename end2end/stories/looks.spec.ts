@@ -42,6 +42,8 @@ test('every page of a person looks right', async ({ page, attorn }) => {
     ['activity', '/activity'],
     ['settings', '/settings'],
     ['not-found', '/nothing-here'],
+    ['admins-only', '/admin/audit'],
+    ['authorize-refused', '/authorize?client_id=nobody&response_type=code'],
   ] as const) {
     await page.goto(path);
     await look(page, name);
@@ -64,7 +66,7 @@ test('every page of a person looks right', async ({ page, attorn }) => {
 test('every page of an admin looks right', async ({ page, attorn }) => {
   test.setTimeout(120_000);
   await signIn(page, attorn.admin);
-  for (const name of ['people', 'clients', 'connections']) {
+  for (const name of ['people', 'clients', 'connections', 'audit']) {
     await page.goto(`/admin/${name}`);
     await look(page, `admin-${name}`);
   }

@@ -32,6 +32,18 @@ test('linking, asking and deciding work without JavaScript', async ({ page, atto
   await shows('Done');
   expect(await postedMessages(request, attorn)).toHaveLength(1);
 
+  await ask(page, 'post "we are closing" to #general');
+  await page.goto('/approvals');
+  const waiting = page.locator('[data-list=pending]').getByRole('link');
+  await expect(async () => {
+    await page.reload();
+    await expect(waiting).toHaveCount(1, { timeout: 500 });
+  }).toPass({ timeout: 20_000 });
+  await waiting.click();
+  await page.getByRole('button', { name: 'Deny' }).click();
+  await expect(page.getByRole('status').first()).toContainText('You denied');
+  expect(await postedMessages(request, attorn)).toHaveLength(1);
+
   await page.goto('/settings');
   await page.getByRole('main').getByRole('button', { name: 'Sign out' }).click();
   await page.goto('/accounts');

@@ -15,7 +15,8 @@ use tower_sessions::cookie::SameSite;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::{Session, SessionManagerLayer, SessionStore, session_store};
 
-use crate::door::Door;
+use crate::door::{Door, TraceId};
+use crate::pages;
 
 /// How long a session lasts, milliseconds.
 pub const LIFETIME: i64 = 12 * 60 * 60 * 1000;
@@ -227,7 +228,18 @@ impl FromRequestParts<Door> for Admin {
         if signed_in.person.role == identity::Role::Admin {
             return Ok(Self(signed_in));
         }
-        Err(crate::door::empty(axum::http::StatusCode::NOT_FOUND))
+        // The page of that address, which says who may see it.
+        let trace = parts.extensions.get::<TraceId>().cloned();
+        let trace = trace.unwrap_or_else(|| TraceId(String::new()));
+        let page = "/admin/people";
+        Err(pages::render_at(
+            door,
+            page,
+            Some(&signed_in),
+            &trace,
+            pages::Extras::default(),
+        )
+        .await)
     }
 }
 

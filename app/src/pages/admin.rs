@@ -23,7 +23,7 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
         {(!asked.query("created").is_empty())
             .then(|| banner(Tone::Good, t("people-created"), None, None))}
         <section class="card">
-            <div class="table-wrap" tabindex="0">
+            <div class="table-wrap" tabindex="0" role="region" aria-label=t("people-title")>
                 <table class="table">
                     <thead>
                         <tr>

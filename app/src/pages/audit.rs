@@ -208,7 +208,7 @@ fn table(rows: &[AuditRow]) -> AnyView {
         .collect_view();
     view! {
         <section class="card">
-            <div class="table-wrap" tabindex="0">
+            <div class="table-wrap" tabindex="0" role="region" aria-label=t("audit-title")>
                 <table class="table">
                     <thead>
                         <tr>

@@ -166,6 +166,7 @@ fn show_answer(answer: Answer, none: String) -> AnyView {
                 .map(|name| view! { <th scope="col">{name.clone()}</th> })
                 .collect_view();
             let empty = rows.is_empty();
+            let label = title.clone();
             let body = rows
                 .into_iter()
                 .map(|cells| {
@@ -189,7 +190,7 @@ fn show_answer(answer: Answer, none: String) -> AnyView {
                         view! { <p class="answer muted">{none}</p> }.into_any()
                     } else {
                         view! {
-                            <div class="table-wrap" tabindex="0">
+                            <div class="table-wrap" tabindex="0" role="region" aria-label=label>
                                 <table class="table">
                                     <thead>
                                         <tr>{head}</tr>

@@ -347,6 +347,11 @@ pub async fn new_secret(
                 if stored.client.kind == ClientKind::Public {
                     return Err(Error::Invalid("a public client has no secret".to_owned()));
                 }
+                if stored.client.embedded {
+                    // It derives its own; another one would lock it out.
+                    let why = "the embedded agent keeps its own secret".to_owned();
+                    return Err(Error::Invalid(why));
+                }
                 tx.update_client(&engine.keys, &stored.client, Some(hash))
                     .await?;
                 tx.record(

@@ -7,6 +7,17 @@ use crate::house::{House, text};
 use crate::stage::SESSION;
 
 #[tokio::test]
+async fn nobody_gives_the_agent_another_secret() {
+    let house = House::new().await;
+    let account = house.ready(Provider::Slack).await;
+    let refused = clients::new_secret(&house, None, CLIENT_ID).await;
+    assert!(matches!(refused, Err(clients::Error::Invalid(_))));
+    let run = house.run("list my Slack channels").await;
+    let run = house.until(&run.id, |run| run.state.is_over()).await;
+    assert_eq!(run.state, RunState::Done, "{}", account.id);
+}
+
+#[tokio::test]
 async fn the_agent_is_registered_once_and_cannot_be_asked_for_its_secret() {
     let house = House::new().await;
     let first = consent::register(&house).await.unwrap();

@@ -1,4 +1,4 @@
-//! Admin forms. A person who is no admin meets 404 everywhere here.
+//! Admin forms. A person who is no admin meets 403 everywhere here, as on the pages.
 
 use app::context::FreshSecret;
 use axum::extract::{Path, State};
@@ -201,14 +201,12 @@ async fn client_refused(door: &Door, posted: &Posted, error: clients::Error) -> 
     match error {
         clients::Error::Storage(error) => posted.failed(door, "/admin/clients", error).await,
         error => {
+            let status = match error {
+                clients::Error::NotFound => StatusCode::NOT_FOUND,
+                _ => StatusCode::CONFLICT,
+            };
             posted
-                .again(
-                    door,
-                    "/admin/clients",
-                    StatusCode::NOT_FOUND,
-                    "",
-                    sentence(&error),
-                )
+                .again(door, "/admin/clients", status, "", sentence(&error))
                 .await
         }
     }

@@ -87,7 +87,7 @@ async fn a_persons_form_needs_a_person_and_an_admins_an_admin() {
     }
     for path in ADMIN {
         let person = house.post(path, &cookie, &fields).await;
-        assert_eq!(person.status, 404, "{path}");
+        assert_eq!(person.status, 403, "{path}");
     }
     assert_eq!(made(&house).await, before);
 }
