@@ -281,17 +281,21 @@ pub async fn audit(command: Audit, config: &Config) -> Result<ExitCode, Error> {
 /// plays the person: never serve it.
 ///
 /// # Errors
-/// When the database's folder is marked.
+/// When the folder of the database or of its key is marked.
 pub fn refuse_demo_folder(config: &Config) -> Result<(), Error> {
-    let Ok(Location::Sqlite(path)) = config.database.url.parse::<Location>() else {
-        return Ok(());
+    let database = match config.database.url.parse::<Location>() {
+        Ok(Location::Sqlite(path)) => Some(path),
+        _ => None,
     };
-    let mark = path.with_file_name(DEMO_MARK);
-    if mark.exists() {
-        return Err(Error(format!(
-            "{} was made by attorn demo; choose another database.url for a real deployment",
-            path.display()
-        )));
+    // A demo's key lies one folder below its mark, wherever its database is.
+    let key = config.vault.key_file.parent();
+    for path in database.as_deref().into_iter().chain(key) {
+        if path.with_file_name(DEMO_MARK).exists() {
+            return Err(Error(format!(
+                "{} was made by attorn demo; choose another database.url and vault.key_file for a real deployment",
+                path.display()
+            )));
+        }
     }
     Ok(())
 }

@@ -146,20 +146,24 @@ async fn over_tls_everything_an_outside_client_needs_is_in_the_env_file() {
     child.kill().await.unwrap();
 
     // Known passwords: never to be served as if it were real.
-    let refused = attorn(&["serve"])
-        .env(
-            "ATTORN_DATABASE__URL",
-            format!("sqlite:{}/attorn.db", data.display()),
-        )
-        .env("ATTORN_VAULT__KEY_FILE", data.join("key/attorn.key"))
-        .env("ATTORN_SERVER__LISTEN", "127.0.0.1:0")
-        .output()
-        .await
-        .unwrap();
-    assert!(!refused.status.success());
-    let sentence = String::from_utf8(refused.stderr).unwrap();
-    assert!(
-        sentence.contains("was made by attorn demo; choose another database.url"),
-        "{sentence}"
-    );
+    // Not from its folder, and not with its key.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for database in [data.join("attorn.db"), elsewhere.path().join("attorn.db")] {
+        let refused = attorn(&["serve"])
+            .env(
+                "ATTORN_DATABASE__URL",
+                format!("sqlite:{}", database.display()),
+            )
+            .env("ATTORN_VAULT__KEY_FILE", data.join("key/attorn.key"))
+            .env("ATTORN_SERVER__LISTEN", "127.0.0.1:0")
+            .output()
+            .await
+            .unwrap();
+        assert!(!refused.status.success());
+        let sentence = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            sentence.contains("was made by attorn demo; choose another database.url"),
+            "{sentence}"
+        );
+    }
 }
