@@ -42,7 +42,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 
 /// Sets the content security policy of the page that is being drawn. Drawn
 /// outside a server, in a test, it has none.
-pub(crate) fn set_policy(targets: &[String]) {
+fn set_policy(targets: &[String]) {
     if let Some(nonce) = use_nonce() {
         context::set_header(header::CONTENT_SECURITY_POLICY, &policy(&nonce, targets));
     }

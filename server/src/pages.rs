@@ -41,36 +41,26 @@ pub async fn page(State(door): State<Door>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return empty(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let form_action = provider_origin(&door, request.uri().path())
-        .await
-        .into_iter()
-        .collect();
-    render(
-        &door,
-        request,
-        Extras {
-            form_action,
-            ..Extras::default()
-        },
-    )
-    .await
+    render(&door, request, Extras::default()).await
 }
 
-/// A link page's form leads to the provider's consent page (CSP `form-action`
-/// holds along the whole redirect chain).
-async fn provider_origin(door: &Door, path: &str) -> Option<String> {
-    let id = path.strip_prefix("/accounts/link/")?;
-    let connection = connections::get(&door.engine, id).await.ok().flatten()?;
-    let authorize = match &connection.overrides.authorize {
-        Some(address) => address.clone(),
-        None => connection.entry().ok()?.authorize.to_string(),
+/// Where a link page's form leads: to the provider's consent page, and where
+/// that sends a browser on to (`form-action` holds along the whole chain).
+async fn provider_origins(door: &Door, path: &str) -> Vec<String> {
+    let Some(id) = path.strip_prefix("/accounts/link/") else {
+        return Vec::new();
     };
-    Some(
-        url::Url::parse(&authorize)
-            .ok()?
-            .origin()
-            .ascii_serialization(),
-    )
+    let Ok(Some(connection)) = connections::get(&door.engine, id).await else {
+        return Vec::new();
+    };
+    let origin = |address: &url::Url| address.origin().ascii_serialization();
+    match (connection.entry(), &connection.overrides.authorize) {
+        (Ok(entry), Some(address)) => entry.authorize.join(address).iter().map(origin).collect(),
+        (Ok(entry), None) => std::iter::once(origin(&entry.authorize))
+            .chain(entry.authorize_hops.iter().cloned())
+            .collect(),
+        (Err(_), _) => Vec::new(),
+    }
 }
 
 /// Signing in leads back to `/authorize`, and where consent stands already from
@@ -94,9 +84,13 @@ pub async fn render(door: &Door, request: Request, extras: Extras) -> Response {
         .map_or_else(String::new, |trace| trace.0.clone());
     let viewer = viewer(parts.extensions.get::<SignedIn>());
     let mut extras = extras;
+    let (linking, signing_in) = (
+        provider_origins(door, parts.uri.path()).await,
+        after_sign_in(door, &parts.uri).await,
+    );
     extras
         .form_action
-        .extend(after_sign_in(door, &parts.uri).await);
+        .extend(linking.into_iter().chain(signing_in));
     let contexts = contexts(door, viewer, extras, trace);
     let options = door.leptos.clone();
     let handler =

@@ -80,8 +80,6 @@ pub struct LinkPage {
     pub connection: ConnectionCard,
     /// The client that asked for it, if one did.
     pub agent: Option<LinkAgent>,
-    /// The origin of the provider's consent page.
-    pub origin: String,
 }
 
 /// A client that is to be permitted in the same act.
@@ -299,19 +297,8 @@ pub(crate) mod ssr {
                 })
             });
         Ok(LinkPage {
-            origin: consent_origin(&connection)?,
             connection: connection_card(&connection, &mine),
             agent,
         })
-    }
-
-    /// Where the provider's consent page lies.
-    fn consent_origin(connection: &Connection) -> Result<String, Problem> {
-        let entry = connection.entry()?;
-        let url = match &connection.overrides.authorize {
-            Some(replaced) => entry.authorize.join(replaced)?,
-            None => entry.authorize.clone(),
-        };
-        Ok(url.origin().ascii_serialization())
     }
 }

@@ -7,7 +7,7 @@ use super::{Asked, asked};
 use crate::api::Problem;
 use crate::api::accounts::{LinkAgent, ssr};
 use crate::parts::{Icon, check, form_banner, icon, mark, wordmark};
-use crate::shell::{alone, set_policy};
+use crate::shell::alone;
 use crate::words::{t, tv};
 
 pub fn page() -> AnyView {
@@ -26,8 +26,6 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
     };
     let (client, run, return_to) = (given("client"), given("run"), given("return_to"));
     let page = ssr::link_page(&asked.seen, &asked.part("connection"), &client, &run).await?;
-    // The post leads on to the provider, along the whole redirect chain.
-    set_policy(std::slice::from_ref(&page.origin));
     let provider = page.connection.provider_name.clone();
     let title = tv("link-title", &[("provider", &provider)]);
     let scopes = page

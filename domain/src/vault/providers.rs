@@ -20,6 +20,10 @@ pub struct Provider {
     pub tried: String,
     /// The authorization endpoint.
     pub authorize: Url,
+    /// Where the authorization endpoint may send a browser on to before it shows
+    /// a page, as sources of the directive `form-action` (CSP level 3).
+    #[serde(default)]
+    pub authorize_hops: Vec<String>,
     /// The token endpoint.
     pub token: Url,
     /// The revocation endpoint, where there is one.

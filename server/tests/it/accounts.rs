@@ -1,6 +1,10 @@
 //! Linking and unlinking.
 
-use crate::house::{GOOGLE, House};
+use domain::secret::Secret;
+use domain::vault::Overrides;
+use domain::vault::connections::{self, NewConnection, Source};
+
+use crate::house::{GOOGLE, House, SLACK};
 
 const ACCOUNTS: &str = "select count(*) as n from accounts where state <> 'unlinked'";
 
@@ -72,4 +76,34 @@ async fn another_persons_account_is_neither_seen_nor_changed() {
     let unlinked = house.post(&format!("{page}/unlink"), &cookie, &[]).await;
     assert!(unlinked.location().starts_with("/accounts?unlinked=1"));
     assert_eq!(house.count(ACCOUNTS).await, 0);
+}
+
+#[tokio::test]
+async fn a_link_page_may_lead_to_its_provider_and_where_that_sends_on() {
+    let house = House::open().await;
+    let _sandbox = house.sandbox().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let new = NewConnection {
+        id: "real-slack".to_owned(),
+        provider: "slack".to_owned(),
+        client_id: "attorn".to_owned(),
+        client_secret: Secret::from("attorn's secret"),
+        scopes: None,
+        overrides: Overrides::default(),
+        source: Source::Config,
+    };
+    connections::put(&house.bench, new).await.unwrap();
+    let page = house.get("/accounts/link/real-slack", &cookie).await;
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains("form-action 'self' https://slack.com https://*.slack.com;"),
+        "{policy}"
+    );
+    let page = house.get(&format!("/accounts/link/{SLACK}"), &cookie).await;
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains("form-action 'self' http://127.0.0.1:"),
+        "{policy}"
+    );
+    assert!(!policy.contains("slack.com"), "{policy}");
 }
