@@ -70,7 +70,7 @@ fn list(runs: &[RunRow]) -> AnyView {
         .map(|run| {
             view! {
                 <li>
-                    <a class="row" href=run.href.clone()>
+                    <a class="row wraps" href=run.href.clone()>
                         <span class="row-main">
                             <span class="row-title">{run.prompt.clone()}</span>
                             <span class="row-text">{when(&run.begun)}</span>

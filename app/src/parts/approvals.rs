@@ -14,7 +14,7 @@ pub(crate) fn approval_row(row: &ApprovalRow, until: &str) -> impl IntoView + us
         view! { <span class="nowrap">" · " {until.to_owned()} " " {when(stamp)}</span> }
     });
     view! {
-        <a class="row" href=row.href.clone()>
+        <a class="row wraps" href=row.href.clone()>
             <span class="row-main">
                 <span class="row-title">{row.title.clone()}</span>
                 <span class="row-text">

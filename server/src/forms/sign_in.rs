@@ -87,7 +87,7 @@ pub async fn sign_in(State(door): State<Door>, session: Session, posted: Posted)
 }
 
 /// An error as a sentence for people: a capital first, a full stop last.
-pub(super) fn sentence(error: &impl std::fmt::Display) -> String {
+pub(crate) fn sentence(error: &impl std::fmt::Display) -> String {
     let text = error.to_string();
     let mut letters = text.chars();
     let first = letters

@@ -11,6 +11,7 @@ use url::Url;
 
 use crate::door::Door;
 use crate::forms::Posted;
+use crate::forms::sign_in::sentence;
 use crate::pages::{Extras, render};
 use crate::session::{SignedIn, to_sign_in};
 
@@ -213,7 +214,7 @@ fn error_extras(error: &OauthError) -> Extras {
     let form = FormState {
         errors: vec![(
             String::new(),
-            format!("{} ({})", error.description, error.code.word()),
+            format!("{} ({})", sentence(&error.description), error.code.word()),
         )],
         status: StatusCode::from_u16(error.status).map_or(400, |status| status.as_u16()),
         ..FormState::default()
