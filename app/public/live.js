@@ -104,6 +104,17 @@ for (const node of document.querySelectorAll("[data-reload-on]")) {
       if (!wanted || wanted === event.detail) location.reload();
     });
   }
+  // What changed between this page and the stream was not heard: compare.
+  const { reloadStand } = node.dataset;
+  if (reloadStand) {
+    document.addEventListener("attorn:resync", async () => {
+      try {
+        const answer = await fetch(location.href);
+        const text = answer.ok ? await answer.text() : "";
+        if (text && !text.includes(`data-reload-stand="${reloadStand}"`)) location.reload();
+      } catch { /* The server is away; the stream says so. */ }
+    });
+  }
 }
 
 const steps = [[60, "second", 1], [3600, "minute", 60], [86400, "hour", 3600], [604800, "day", 86400]];

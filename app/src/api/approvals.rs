@@ -46,6 +46,10 @@ pub struct ApprovalPage {
     pub status: Status,
     /// Whether it still waits.
     pub pending: bool,
+    /// Where it and its call stand in rows, and whether that may still change.
+    pub stand: String,
+    /// See `stand`.
+    pub unsettled: bool,
     /// What the end state means, once it has ended.
     pub verdict: Option<String>,
     /// When it was asked.
@@ -149,6 +153,8 @@ pub(crate) mod ssr {
             binding_message: approval.binding_message.clone(),
             status: status(approval),
             pending: approval.state == State::Pending,
+            stand: stand(approval),
+            unsettled: unsettled(approval),
             verdict: verdict(approval),
             asked: stamp(now, approval.created_at),
             expires: stamp(now, approval.expires_at),
@@ -157,6 +163,24 @@ pub(crate) mod ssr {
                 .run_id
                 .as_ref()
                 .map(|run| format!("/agent/runs/{run}")),
+        }
+    }
+
+    fn stand(approval: &Approval) -> String {
+        let call = approval.outcome.as_ref().map(|outcome| outcome.state);
+        let call = call.map_or("none", CallState::word);
+        format!("{}-{call}", approval.state.word())
+    }
+
+    /// Waiting for the person, or for a call that is still to be made or answered.
+    fn unsettled(approval: &Approval) -> bool {
+        let call = approval.outcome.as_ref().map(|outcome| outcome.state);
+        match approval.state {
+            State::Pending | State::Approved => true,
+            State::Consumed => {
+                approval.call.is_some() && matches!(call, None | Some(CallState::Sending))
+            }
+            State::Denied | State::Expired | State::Cancelled => false,
         }
     }
 

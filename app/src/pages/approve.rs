@@ -59,12 +59,13 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
         ways_on(&approval)
     };
     let verdict = (!approval.pending).then(|| verdict(&approval));
-    // Decided elsewhere meanwhile: the page is loaded again and says so.
+    // Decided elsewhere meanwhile, or sent by now: the page is loaded again and says so.
     let body = view! {
         <article
             class="sheet"
-            data-reload-on=approval.pending.then_some("approval")
+            data-reload-on=approval.unsettled.then_some("approval")
             data-reload-id=approval.id.clone()
+            data-reload-stand=approval.stand.clone()
         >
             {verdict}
             <div>{form_banner(&asked.form)} {asker}</div>
