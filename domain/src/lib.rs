@@ -46,6 +46,8 @@ pub struct Settings {
     pub issuer: String,
     /// The name this instance uses in leases; unique among instances.
     pub instance: String,
+    /// Who may register clients by themselves.
+    pub registration: oauth::RegistrationPolicy,
 }
 
 impl Settings {
@@ -80,12 +82,16 @@ pub struct Inner {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
-    /// The outward client.
+    /// The outward client, for addresses of our own configuration.
     pub outbound: Arc<dyn Outbound>,
+    /// The guarded one, for addresses that somebody else named.
+    pub guarded: Arc<dyn Outbound>,
     /// Keys.
     pub keys: Keyring,
     /// What this deployment decided.
     pub settings: Settings,
+    /// The authorization server's memory: keys of clients.
+    pub oauth: oauth::Memory,
     /// The people's memory: wrong passwords of late.
     pub people: identity::Memory,
     /// The vault's memory: refreshes under way, connections.
@@ -102,8 +108,10 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
-    /// The outward client.
+    /// The outward client, for addresses of our own configuration.
     pub outbound: Arc<dyn Outbound>,
+    /// The guarded one, for addresses that somebody else named.
+    pub guarded: Arc<dyn Outbound>,
     /// What the deployment decided.
     pub settings: Settings,
 }
@@ -134,6 +142,7 @@ impl Engine {
             clock,
             rng,
             outbound,
+            guarded,
             settings,
         } = parts;
         let ground = Ground::new(clock.clone(), rng.clone());
@@ -146,8 +155,10 @@ impl Engine {
             clock,
             rng,
             outbound,
+            guarded,
             keys,
             settings,
+            oauth: oauth::Memory::default(),
             people: identity::Memory::default(),
             vault: vault::Memory::default(),
             approvals: approval::Memory::default(),

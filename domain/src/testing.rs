@@ -22,7 +22,7 @@ use crate::oauth::{
     self, Client, NewClient, Params, Source, TokenAnswer, TokenRequest, access, authorize, clients,
     token,
 };
-use crate::outbound::HttpOutbound;
+use crate::outbound::{GuardedOutbound, HttpOutbound};
 use crate::secret::Secret;
 use crate::storage::Location;
 use crate::{Engine, Parts, Settings};
@@ -132,9 +132,11 @@ async fn engine(location: &Location, clock: &ManualClock, issuer: &str, seed: u6
         clock: Arc::new(clock.clone()),
         rng: rng.clone(),
         outbound: Arc::new(HttpOutbound::new().expect("an outward client can be made")),
+        guarded: Arc::new(GuardedOutbound::new(true).expect("an outward client can be made")),
         settings: Settings {
             issuer: issuer.to_owned(),
             instance: format!("test-{seed}"),
+            registration: oauth::RegistrationPolicy::Open,
         },
     };
     Engine::start(parts, |_| {

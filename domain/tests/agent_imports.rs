@@ -28,6 +28,7 @@ const ALLOWED: &[&str] = &[
     "oauth::NewClient",
     "oauth::OauthError",
     "oauth::Params",
+    "oauth::RequestHead",
     "oauth::Source",
     "oauth::clients",
     "oauth::token",

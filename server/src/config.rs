@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use domain::oauth::RegistrationPolicy;
 use domain::secret::Secret;
 use serde::Deserialize;
 use url::Url;
@@ -22,6 +23,10 @@ pub struct Config {
     pub database: Database,
     /// The vault's key.
     pub vault: Vault,
+    /// The authorization server.
+    pub oauth: Oauth,
+    /// Calls to addresses that somebody else named.
+    pub outbound: Outbound,
     /// Logs.
     pub log: Log,
     /// Connections set up by configuration.
@@ -94,6 +99,63 @@ impl Default for Vault {
             key: None,
         }
     }
+}
+
+/// `[oauth]`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Oauth {
+    /// Who may register clients by themselves: `off`, `token` or `open`.
+    pub registration: Registration,
+    /// The initial access token for `token`; only from the environment.
+    #[serde(skip)]
+    pub registration_token: Option<Secret<String>>,
+}
+
+/// Who may register clients by themselves (RFC 7591 §3).
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Registration {
+    /// Nobody: an admin does.
+    #[default]
+    Off,
+    /// Who has the initial access token.
+    Token,
+    /// Anybody.
+    Open,
+}
+
+impl std::str::FromStr for Registration {
+    type Err = String;
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "off" => Ok(Self::Off),
+            "token" => Ok(Self::Token),
+            "open" => Ok(Self::Open),
+            _ => Err("must be off, token or open".to_owned()),
+        }
+    }
+}
+
+impl Oauth {
+    /// As the rules know it. [`Config::load`] has seen to the token.
+    #[must_use]
+    pub fn policy(&self) -> RegistrationPolicy {
+        match (self.registration, &self.registration_token) {
+            (Registration::Open, _) => RegistrationPolicy::Open,
+            (Registration::Token, Some(token)) => RegistrationPolicy::Token(token.clone()),
+            (Registration::Token | Registration::Off, _) => RegistrationPolicy::Off,
+        }
+    }
+}
+
+/// `[outbound]`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbound {
+    /// Whether addresses that clients name may be on this very machine: for
+    /// development and tests. The demo sets it.
+    pub allow_loopback: bool,
 }
 
 /// `[log]`
@@ -208,6 +270,16 @@ const KEYS: &[(&str, Setter)] = &[
         config.vault.key = Some(Secret::from(value));
         Ok(())
     }),
+    ("ATTORN_OAUTH__REGISTRATION", |config, value| {
+        parsed(value).map(|policy| config.oauth.registration = policy)
+    }),
+    ("ATTORN_OAUTH__REGISTRATION_TOKEN", |config, value| {
+        config.oauth.registration_token = Some(Secret::from(value));
+        Ok(())
+    }),
+    ("ATTORN_OUTBOUND__ALLOW_LOOPBACK", |config, value| {
+        parsed(value).map(|allow| config.outbound.allow_loopback = allow)
+    }),
     ("ATTORN_LOG__FORMAT", |config, value| {
         config.log.format = match value {
             "text" => LogFormat::Text,
@@ -291,6 +363,15 @@ impl Config {
             return says(
                 "plain http off loopback is refused: give server.tls_cert and server.tls_key, or set an https \
                  server.public_url and server.trusted_proxies for the proxy that ends TLS",
+            );
+        }
+        let token = self.oauth.registration_token.as_ref();
+        if self.oauth.registration == Registration::Token
+            && token.is_none_or(|token| token.expose().len() < 32)
+        {
+            return says(
+                "oauth.registration = \"token\" needs ATTORN_OAUTH__REGISTRATION_TOKEN in the environment: \
+                 random, at least 32 characters",
             );
         }
         if server.tls_cert.is_some() && url.scheme() != "https" {

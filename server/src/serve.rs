@@ -10,7 +10,7 @@ use axum::Router;
 use domain::clock::SystemClock;
 use domain::ids::{Rng, SystemRng};
 use domain::keyring::{self, FileKey, KeyEncryption, StaticKey};
-use domain::outbound::HttpOutbound;
+use domain::outbound::{GuardedOutbound, HttpOutbound};
 use domain::storage::Location;
 use domain::vault::connections::{self, NewConnection, Source};
 use domain::{Engine, Parts, Settings};
@@ -57,9 +57,13 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
         clock: Arc::new(SystemClock::new()),
         rng: rng.clone(),
         outbound: Arc::new(HttpOutbound::new().map_err(Error::new)?),
+        guarded: Arc::new(
+            GuardedOutbound::new(config.outbound.allow_loopback).map_err(Error::new)?,
+        ),
         settings: Settings {
             issuer: config.server.public_url.to_string(),
             instance,
+            registration: config.oauth.policy(),
         },
     };
     Engine::start(parts, |new| kek(config, new, rng))

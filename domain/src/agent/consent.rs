@@ -20,7 +20,8 @@ use crate::Engine;
 use crate::ids;
 use crate::keyring;
 use crate::oauth::{
-    Client, ClientKind, Code, GrantType, NewClient, OauthError, Params, Source, clients, token,
+    Client, ClientKind, Code, GrantType, NewClient, OauthError, Params, RequestHead, Source,
+    clients, token,
 };
 use crate::secret::Secret;
 use crate::storage;
@@ -122,7 +123,7 @@ pub(super) async fn token_request(
         ("client_secret", secret.expose().as_str()),
     ];
     let params = Params::new(own.into_iter().chain(parameters.iter().copied()))?;
-    token::answer(engine, None, &params).await
+    token::answer(engine, &RequestHead::default(), &params).await
 }
 
 fn session_hash(engine: &Engine, session_id: &str) -> [u8; 32] {

@@ -1,12 +1,14 @@
-//! Client authentication (RFC 6749 §2.3).
+//! Client authentication (RFC 6749 §2.3, RFC 7523 §2.2).
 
 use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::assertion;
 use super::clients::{self, Client, ClientKind, ClientState};
 use super::error::{Code, OauthError};
 use super::params::{Params, decode};
+use super::request_head::RequestHead;
 use crate::Engine;
 use crate::secret::Secret;
 
@@ -17,6 +19,8 @@ pub enum Via {
     Basic,
     /// In the body (`client_secret_post`).
     Post,
+    /// A JWT that the client signed (`private_key_jwt`).
+    Assertion,
     /// Only a `client_id`: a public client.
     None,
 }
@@ -26,28 +30,49 @@ pub enum Via {
 pub struct ClientCredentials {
     /// Its `client_id`.
     pub id: String,
-    /// Its secret, unless it is public.
+    /// Its secret, or the JWT it signed, unless it is public.
     pub secret: Option<Secret<String>>,
     /// How they were sent.
     pub via: Via,
 }
 
 impl ClientCredentials {
-    /// Finds the credentials of a request: the value of its `Authorization`
-    /// header, and its parameters. Only one way at a time (RFC 6749 §2.3).
+    /// Finds the credentials of a request: in its `Authorization` header or in
+    /// its parameters. Only one way at a time (RFC 6749 §2.3).
     ///
     /// # Errors
     /// `invalid_client` when there are none, `invalid_request` when there are two.
-    pub fn from_request(authorization: Option<&str>, params: &Params) -> Result<Self, OauthError> {
-        if params.get("client_assertion").is_some() || params.get("client_assertion_type").is_some()
-        {
-            return Err(OauthError::new(
-                Code::InvalidClient,
-                "client assertions are not supported here",
-            ));
-        }
+    pub fn from_request(head: &RequestHead, params: &Params) -> Result<Self, OauthError> {
         let (body_id, body_secret) = (params.get("client_id"), params.get("client_secret"));
-        let Some(header) = authorization else {
+        if let Some(signed) = params.get("client_assertion") {
+            if head.authorization.is_some() || body_secret.is_some() {
+                return Err(OauthError::request(
+                    "a client authenticates in one way at a time",
+                ));
+            }
+            if params.get("client_assertion_type") != Some(assertion::TYPE) {
+                return Err(OauthError::new(
+                    Code::InvalidClient,
+                    "this client_assertion_type is not supported",
+                ));
+            }
+            let signed = Secret::from(signed);
+            let id = assertion::subject(&signed)?;
+            if body_id.is_some_and(|body| body != id) {
+                return Err(OauthError::request(
+                    "client_id differs from the one that authenticates",
+                ));
+            }
+            return Ok(Self {
+                id,
+                secret: Some(signed),
+                via: Via::Assertion,
+            });
+        }
+        if params.get("client_assertion_type").is_some() {
+            return Err(OauthError::request("client_assertion is missing"));
+        }
+        let Some(header) = head.authorization.as_deref() else {
             let Some(id) = body_id else {
                 return Err(OauthError::new(
                     Code::InvalidClient,
@@ -103,6 +128,20 @@ impl ClientCredentials {
     }
 }
 
+/// Finds the credentials of a request and proves that the client is who it
+/// says: for every endpoint where clients authenticate.
+///
+/// # Errors
+/// As [`ClientCredentials::from_request`] and [`authenticate`].
+pub async fn client_of(
+    engine: &Engine,
+    head: &RequestHead,
+    params: &Params,
+) -> Result<Client, OauthError> {
+    let credentials = ClientCredentials::from_request(head, params)?;
+    authenticate(engine, head, credentials).await
+}
+
 /// Proves that a client is who it says. A frozen one is refused like an
 /// unknown one.
 ///
@@ -110,6 +149,7 @@ impl ClientCredentials {
 /// `invalid_client`, 401; with a challenge only if it used Basic.
 pub async fn authenticate(
     engine: &Engine,
+    head: &RequestHead,
     credentials: ClientCredentials,
 ) -> Result<Client, OauthError> {
     let via = credentials.via;
@@ -137,15 +177,28 @@ pub async fn authenticate(
     let Some(stored) = found else {
         return Err(refused("there is no such client"));
     };
-    let proved = match stored.client.kind {
-        ClientKind::Confidential => presented.is_some() && kept.is_some() && equal,
-        ClientKind::Public => presented.is_none(),
+    let client = stored.client;
+    let by_key = client.metadata.uses_private_key();
+    let proved = match (client.kind, via) {
+        // One who registered a key is not taken at a secret's word, and the
+        // other way round: nobody steps down to a weaker proof.
+        (ClientKind::Confidential, Via::Assertion) => by_key,
+        (ClientKind::Confidential, Via::Basic | Via::Post) => !by_key && kept.is_some() && equal,
+        (ClientKind::Public, Via::None) => true,
+        _ => false,
     };
     if !proved {
-        return Err(refused("wrong or missing secret"));
+        return Err(refused(
+            "wrong or missing secret, or another way than registered",
+        ));
     }
-    if stored.client.state == ClientState::Frozen {
+    if client.state == ClientState::Frozen {
         return Err(refused("the client is frozen"));
     }
-    Ok(stored.client)
+    if via == Via::Assertion
+        && let Some(signed) = &credentials.secret
+    {
+        assertion::check(engine, head, &client, signed).await?;
+    }
+    Ok(client)
 }

@@ -3,10 +3,11 @@
 
 use serde_json::json;
 
-use super::authenticate::{ClientCredentials, Via, authenticate};
-use super::clients::{Client, GrantType};
+use super::authenticate::client_of;
+use super::clients::{Client, ClientKind, GrantType};
 use super::error::{Code, OauthError};
 use super::params::Params;
+use super::request_head::RequestHead;
 use crate::Engine;
 use crate::approval::{self, Ask, AskError, Asked, PersonHint};
 use crate::secret::Secret;
@@ -112,18 +113,17 @@ pub async fn begin(engine: &Engine, client: &Client, params: &Params) -> Result<
 /// The wire error.
 pub async fn answer(
     engine: &Engine,
-    authorization: Option<&str>,
+    head: &RequestHead,
     params: &Params,
 ) -> Result<Secret<String>, OauthError> {
-    let credentials = ClientCredentials::from_request(authorization, params)?;
+    let client = client_of(engine, head, params).await?;
     // CIBA asks for a client that can be authenticated (§7.1).
-    if credentials.via == Via::None {
+    if client.kind == ClientKind::Public {
         return Err(OauthError::new(
             Code::InvalidClient,
             "client authentication is missing",
         ));
     }
-    let client = authenticate(engine, credentials).await?;
     let asked = begin(engine, &client, params).await?;
     Ok(Secret::new(
         json!({

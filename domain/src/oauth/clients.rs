@@ -10,6 +10,9 @@ use crate::secret::Secret;
 use crate::storage;
 use crate::vault::AccessMode;
 
+pub use super::client_metadata::{
+    AuthMethod, ClientMetadata, Delivery, PrivilegedWorker, WorkerGrant,
+};
 pub use super::registration::{NewClient, register};
 
 macro_rules! words {
@@ -122,6 +125,8 @@ pub struct Client {
     pub state: ClientState,
     /// Since when, Unix milliseconds.
     pub created_at: i64,
+    /// Its keys, its ways to prove itself and to be told, its pages.
+    pub metadata: ClientMetadata,
 }
 
 impl Client {

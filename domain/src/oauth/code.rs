@@ -168,20 +168,3 @@ pub(super) async fn redeem(
         ..TokenAnswer::of(access_token, family.scopes)
     })
 }
-
-/// Forgets codes that ran out more than a day ago, at most a thousand; answers
-/// how many. Until then a replay is known for what it is.
-///
-/// # Errors
-/// Storage's.
-pub async fn sweep(engine: &Engine) -> Result<u64, crate::storage::Error> {
-    engine
-        .store
-        .write(move |tx| {
-            Box::pin(async move {
-                let before = tx.now() - 24 * 60 * 60 * 1000;
-                tx.sweep_codes(before).await
-            })
-        })
-        .await
-}

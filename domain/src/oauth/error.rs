@@ -65,6 +65,16 @@ codes! {
     InvalidToken => "invalid_token", 401;
     /// The access token does not reach so far.
     InsufficientScope => "insufficient_scope", 403;
+    // RFC 9449 §5, §8
+    /// The proof of possession is missing or wrong.
+    InvalidDpopProof => "invalid_dpop_proof", 400;
+    /// The proof lacks a nonce of ours; the answer has one.
+    UseDpopNonce => "use_dpop_nonce", 400;
+    // RFC 7591 §3.2.2
+    /// An address cannot be registered.
+    InvalidRedirectUri => "invalid_redirect_uri", 400;
+    /// Another member cannot be registered.
+    InvalidClientMetadata => "invalid_client_metadata", 400;
     // RFC 7009 §2.2.1
     /// This kind of token cannot be revoked.
     UnsupportedTokenType => "unsupported_token_type", 400;

@@ -1,7 +1,10 @@
 //! The authorization server: clients, consents, and our own tokens.
 //!
 //! The map:
-//! - [`clients`]: who may talk to us; [`authenticate`]: proving it.
+//! - [`clients`]: who may talk to us; [`authenticate`]: proving it, by secret
+//!   or `assertion`; `jws`, `client_keys`, `replay`: other people's tokens,
+//!   their keys, and ids that work once; [`RequestHead`]: what a request says
+//!   outside its parameters.
 //! - [`authorize`]: judging a request of the code flow; [`allow`], [`deny`]:
 //!   what the person answers; [`consents`]: what they allowed which client.
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
@@ -17,11 +20,14 @@
 //! issues.
 
 pub mod access;
+mod assertion;
 mod authenticate;
 pub mod authorize;
 pub mod backchannel;
 mod ciba;
 mod client_credentials;
+mod client_keys;
+mod client_metadata;
 pub mod clients;
 mod code;
 pub mod consent_page;
@@ -30,26 +36,36 @@ pub mod error;
 pub mod exchange;
 pub mod families;
 mod id_token;
+mod jws;
 mod jwt;
 pub mod metadata;
 pub mod params;
 mod refresh;
 mod registration;
+mod replay;
+mod request_head;
 mod revoke;
 mod sql;
 mod sql_grants;
+mod sweep;
 #[cfg(test)]
 mod tests;
 pub mod token;
 
 pub use access::Presented;
-pub use authenticate::{ClientCredentials, Via, authenticate};
+pub use authenticate::{ClientCredentials, Via, authenticate, client_of};
 pub use authorize::{AccountAccess, AuthorizeError, AuthorizeRequest};
-pub use clients::{Client, ClientKind, ClientState, GrantType, NewClient, Source};
-pub use code::sweep;
+pub use client_keys::Memory;
+pub use clients::{
+    AuthMethod, Client, ClientKind, ClientMetadata, ClientState, Delivery, GrantType, NewClient,
+    Source,
+};
 pub use consent_page::{Offered, allow, consent_needed, deny, offered};
 pub use consents::has_relation;
 pub use error::{Code, OauthError};
 pub use params::Params;
+pub use registration::RegistrationPolicy;
+pub use request_head::RequestHead;
 pub use revoke::revoke;
+pub use sweep::sweep;
 pub use token::{TokenAnswer, TokenRequest};

@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::client_metadata::{AuthMethod, ClientMetadata};
 use super::clients::{Client, ClientKind, ClientState, Error, GrantType, Source, secret_hash};
 use crate::Engine;
 use crate::audit::{Event, Kind};
@@ -9,6 +10,18 @@ use crate::ids;
 use crate::secret::Secret;
 use crate::storage;
 use crate::vault::AccessMode;
+
+/// Who may register clients by themselves (RFC 7591 §3).
+#[derive(Clone, Default)]
+pub enum RegistrationPolicy {
+    /// Nobody: an admin does.
+    #[default]
+    Off,
+    /// Who has this initial access token.
+    Token(Secret<String>),
+    /// Anybody.
+    Open,
+}
 
 /// A client to be.
 pub struct NewClient {
@@ -39,6 +52,8 @@ pub struct NewClient {
     pub source: Source,
     /// A secret from the configuration, at least 32 characters; `None` makes one.
     pub secret: Option<Secret<String>>,
+    /// Its keys, its ways to prove itself and to be told, its pages.
+    pub metadata: ClientMetadata,
 }
 
 impl NewClient {
@@ -60,6 +75,7 @@ impl NewClient {
             embedded: false,
             source,
             secret: None,
+            metadata: ClientMetadata::default(),
         }
     }
 }
@@ -110,7 +126,18 @@ fn check(new: &NewClient) -> Result<(), Error> {
     for uri in &new.redirect_uris {
         check_redirect(uri)?;
     }
+    new.metadata.check()?;
     let public = new.kind == ClientKind::Public;
+    if let Some(method) = new.metadata.token_endpoint_auth_method
+        && public != (method == AuthMethod::None)
+    {
+        return invalid(
+            "a public client has the authentication method none, any other client another",
+        );
+    }
+    if new.metadata.uses_private_key() && new.secret.is_some() {
+        return invalid("a client with private_key_jwt has no secret");
+    }
     if public && !new.rotate_refresh {
         return invalid("only a confidential client may keep one refresh token");
     }
@@ -158,6 +185,7 @@ pub async fn register(
     check(&new)?;
     let secret = match (new.kind, new.secret) {
         (ClientKind::Public, _) => None,
+        (ClientKind::Confidential, _) if new.metadata.uses_private_key() => None,
         (ClientKind::Confidential, Some(given)) => Some(given),
         (ClientKind::Confidential, None) => Some(engine.new_token("att_cs")),
     };
@@ -177,6 +205,7 @@ pub async fn register(
         source: new.source,
         state: ClientState::Active,
         created_at: now,
+        metadata: new.metadata,
     };
     let hash = secret
         .as_ref()

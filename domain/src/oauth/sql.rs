@@ -1,6 +1,7 @@
 //! The SQL of clients and token families. Codes, refresh tokens and consents
 //! have theirs in `sql_grants.rs`.
 
+use super::client_metadata::ClientMetadata;
 use super::clients::{Client, ClientState};
 use super::families::Family;
 use crate::keyring::Keyring;
@@ -15,7 +16,7 @@ pub(super) struct StoredClient {
 
 /// What the MAC of a row covers: everything that decides what a client may do.
 fn covered(client: &Client, secret_hash: Option<[u8; 32]>) -> Vec<u8> {
-    serde_json::json!([
+    let mut parts = serde_json::json!([
         client.id,
         client.name,
         client.kind,
@@ -29,9 +30,14 @@ fn covered(client: &Client, secret_hash: Option<[u8; 32]>) -> Vec<u8> {
         client.access_mode,
         client.embedded,
         client.state,
-    ])
-    .to_string()
-    .into_bytes()
+    ]);
+    // Rows from before there was metadata have a MAC without it.
+    if client.metadata != ClientMetadata::default()
+        && let Some(parts) = parts.as_array_mut()
+    {
+        parts.push(serde_json::json!(client.metadata));
+    }
+    parts.to_string().into_bytes()
 }
 
 const fn mode_word(mode: Option<AccessMode>) -> &'static str {
@@ -64,6 +70,7 @@ impl StoredClient {
             source: row.word("clients", "source")?,
             state: row.word("clients", "state")?,
             created_at: row.get("created_at")?,
+            metadata: row.json("clients", "metadata")?,
         };
         let secret_hash = row
             .get::<Option<Vec<u8>>>("secret_hash")?
@@ -99,7 +106,7 @@ impl Tx {
         self.execute(
             "insert into clients (id, name, kind, secret_hash, redirect_uris, grant_types, scopes, audiences, \
              resource_audience, rotate_refresh, access_mode, embedded, source, state, metadata, created_at, updated_at, mac, mac_key) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, '{}', $15, $15, $16, $17)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $18, $15, $15, $16, $17)",
             vec![
                 (&client.id).into(),
                 (&client.name).into(),
@@ -118,6 +125,7 @@ impl Tx {
                 client.created_at.into(),
                 mac.into(),
                 mac_key.into(),
+                Json(&client.metadata).into(),
             ],
         )
         .await?;
@@ -134,7 +142,8 @@ impl Tx {
         let now = self.now();
         self.execute(
             "update clients set state = $2, secret_hash = $3, updated_at = $4, mac = $5, mac_key = $6, \
-             redirect_uris = $7 where id = $1",
+             redirect_uris = $7, name = $8, grant_types = $9, scopes = $10, metadata = $11, \
+             rotate_refresh = $12 where id = $1",
             vec![
                 (&client.id).into(),
                 client.state.word().into(),
@@ -143,6 +152,11 @@ impl Tx {
                 mac.into(),
                 mac_key.into(),
                 Json(&client.redirect_uris).into(),
+                (&client.name).into(),
+                Json(&client.grant_types).into(),
+                Json(&client.scopes).into(),
+                Json(&client.metadata).into(),
+                client.rotate_refresh.into(),
             ],
         )
         .await?;

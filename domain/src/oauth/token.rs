@@ -12,11 +12,12 @@
 
 use serde_json::{Map, Value};
 
-use super::authenticate::{ClientCredentials, Via, authenticate};
+use super::authenticate::client_of;
 use super::clients::{Client, GrantType};
 use super::error::{Code, OauthError};
 use super::exchange::ExchangeRequest;
 use super::params::Params;
+use super::request_head::RequestHead;
 use super::{access, ciba, client_credentials, code, exchange, refresh};
 use crate::Engine;
 use crate::secret::Secret;
@@ -210,22 +211,19 @@ pub async fn grant(
     }
 }
 
-/// The whole endpoint: authenticates, reads, answers. `authorization` is the
-/// value of that header.
+/// The whole endpoint: authenticates, reads, answers.
 ///
 /// # Errors
 /// The wire error.
 pub async fn answer(
     engine: &Engine,
-    authorization: Option<&str>,
+    head: &RequestHead,
     params: &Params,
 ) -> Result<TokenAnswer, OauthError> {
-    let credentials = ClientCredentials::from_request(authorization, params)?;
-    let basic = credentials.via == Via::Basic;
-    let client = authenticate(engine, credentials).await?;
+    let client = client_of(engine, head, params).await?;
     let request = TokenRequest::parse(params)?;
     grant(engine, request, &client).await.map_err(|mut error| {
-        error.basic_challenge = basic && error.code == Code::InvalidClient;
+        error.basic_challenge = head.authorization.is_some() && error.code == Code::InvalidClient;
         error
     })
 }

@@ -21,7 +21,7 @@ use sandbox::{Config as SandboxConfig, Provider, Sandbox};
 use tokio::net::TcpListener;
 use url::Url;
 
-use crate::config::Config;
+use crate::config::{Config, Registration};
 use crate::serve::{self, Error};
 use folder::Folder;
 
@@ -67,6 +67,8 @@ pub async fn run(demo: Demo, mut config: Config) -> Result<(), Error> {
         config.database.url = format!("sqlite:{}", folder.path("attorn.db").display());
     }
     config.vault.key_file = folder.path("key/attorn.key");
+    config.oauth.registration = Registration::Open;
+    config.outbound.allow_loopback = true;
     let authority = if demo.tls {
         Some(authority::open(&folder)?)
     } else {

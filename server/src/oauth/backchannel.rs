@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use domain::oauth::{OauthError, backchannel};
 
-use super::{Takes, authorization, read, refusal, text};
+use super::{Takes, read, refusal, text};
 use crate::door::Door;
 
 /// Asks a person for an approval; see [`backchannel::answer`].
@@ -17,7 +17,7 @@ pub async fn request(State(door): State<Door>, request: Request<Body>) -> Respon
 }
 
 async fn answer(door: &Door, request: Request<Body>) -> Result<Response, OauthError> {
-    let (headers, params) = read(request, Takes::Form).await?;
-    let answer = backchannel::answer(&door.engine, authorization(&headers)?, &params).await?;
+    let (head, params) = read(door, request, Takes::Form).await?;
+    let answer = backchannel::answer(&door.engine, &head, &params).await?;
     Ok(text(StatusCode::OK, answer.expose().clone()))
 }

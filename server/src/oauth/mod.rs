@@ -12,13 +12,14 @@ mod token;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
-use domain::oauth::{self, Code, OauthError, Params};
+use domain::oauth::{self, OauthError, Params, RequestHead};
 use serde_json::Value;
 
-use crate::door::Door;
+use crate::door::{ClientAddress, Door};
 
 /// Endpoints that clients call; no cookies here.
 pub fn routes() -> Router<Door> {
@@ -50,9 +51,29 @@ enum Takes {
     FormOrJson,
 }
 
-/// Reads parameters and headers of a client's request.
-async fn read(request: Request<Body>, takes: Takes) -> Result<(HeaderMap, Params), OauthError> {
+/// What a request says outside its parameters. The address is the one the
+/// outside knows: a proof or assertion names it.
+pub fn head(door: &Door, parts: &Parts) -> Result<RequestHead, OauthError> {
+    let path = parts.uri.path().trim_start_matches('/');
+    RequestHead::new(
+        &parts.headers,
+        parts.method.as_str(),
+        door.engine.settings.url(path),
+        parts
+            .extensions
+            .get::<ClientAddress>()
+            .and_then(|address| address.0),
+    )
+}
+
+/// Reads a client's request.
+async fn read(
+    door: &Door,
+    request: Request<Body>,
+    takes: Takes,
+) -> Result<(RequestHead, Params), OauthError> {
     let (parts, body) = request.into_parts();
+    let head = head(door, &parts)?;
     let media = parts
         .headers
         .get(header::CONTENT_TYPE)
@@ -85,23 +106,7 @@ async fn read(request: Request<Body>, takes: Takes) -> Result<(HeaderMap, Params
             ));
         }
     };
-    Ok((parts.headers, params))
-}
-
-/// The `Authorization` header, at most one.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, OauthError> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let first = all.next();
-    if all.next().is_some() {
-        return Err(OauthError::request("the Authorization header occurs twice"));
-    }
-    first
-        .map(|value| {
-            value.to_str().map_err(|_| {
-                OauthError::new(Code::InvalidClient, "the Authorization header is malformed")
-            })
-        })
-        .transpose()
+    Ok((head, params))
 }
 
 /// A JSON answer that is never cached (RFC 6749 §5.1).

@@ -4,9 +4,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::oauth::{self, ClientCredentials, Code, OauthError, Via};
+use domain::oauth::{self, OauthError};
 
-use super::{Takes, authorization, json, read, refusal};
+use super::{Takes, json, read, refusal};
 use crate::door::Door;
 
 /// Revokes a token of the authenticated client; an unknown one is no error (§2.2).
@@ -17,15 +17,8 @@ pub async fn revoke(State(door): State<Door>, request: Request<Body>) -> Respons
 }
 
 async fn answer(door: &Door, request: Request<Body>) -> Result<Response, OauthError> {
-    let (headers, params) = read(request, Takes::FormOrJson).await?;
-    let credentials = ClientCredentials::from_request(authorization(&headers)?, &params)?;
-    let basic = credentials.via == Via::Basic;
-    let client = oauth::authenticate(&door.engine, credentials)
-        .await
-        .map_err(|mut error| {
-            error.basic_challenge = basic && error.code == Code::InvalidClient;
-            error
-        })?;
+    let (head, params) = read(door, request, Takes::FormOrJson).await?;
+    let client = oauth::client_of(&door.engine, &head, &params).await?;
     oauth::revoke(&door.engine, &client, params.need("token")?).await?;
     Ok(json(StatusCode::OK, &serde_json::json!({})))
 }

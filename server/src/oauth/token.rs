@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use domain::oauth::{OauthError, token};
 
-use super::{Takes, authorization, read, refusal, text};
+use super::{Takes, read, refusal, text};
 use crate::door::Door;
 
 /// All grants; see [`token::answer`].
@@ -17,7 +17,7 @@ pub async fn token(State(door): State<Door>, request: Request<Body>) -> Response
 }
 
 async fn answer(door: &Door, request: Request<Body>) -> Result<Response, OauthError> {
-    let (headers, params) = read(request, Takes::FormOrJson).await?;
-    let answer = token::answer(&door.engine, authorization(&headers)?, &params).await?;
+    let (head, params) = read(door, request, Takes::FormOrJson).await?;
+    let answer = token::answer(&door.engine, &head, &params).await?;
     Ok(text(StatusCode::OK, answer.body().expose().clone()))
 }

@@ -9,7 +9,7 @@ use domain::approval::{self, CallState};
 use domain::clock::ManualClock;
 use domain::ids::SystemRng;
 use domain::keyring::FileKey;
-use domain::outbound::HttpOutbound;
+use domain::outbound::{GuardedOutbound, HttpOutbound};
 use domain::storage::Location;
 use domain::{Engine, Parts, Settings, identity};
 use sandbox::{Gate, Provider, Rotation, Target};
@@ -243,9 +243,11 @@ async fn later(process: &Process, by: Duration) -> Engine {
         clock: Arc::new(clock),
         rng: rng.clone(),
         outbound: Arc::new(HttpOutbound::new().unwrap()),
+        guarded: Arc::new(GuardedOutbound::new(true).unwrap()),
         settings: Settings {
             issuer: process.issuer.clone(),
             instance: "later".to_owned(),
+            registration: domain::oauth::RegistrationPolicy::Off,
         },
     };
     Engine::start(parts, |_| Ok(Arc::new(FileKey::read(&process.key(), rng)?)))

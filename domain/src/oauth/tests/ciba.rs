@@ -40,7 +40,8 @@ impl Scene {
             ("authorization_details", DETAILS),
         ]);
         all.extend(changes.iter().copied());
-        let body = backchannel::answer(&self.bench, None, &Params::new(all)?).await?;
+        let body =
+            backchannel::answer(&self.bench, &RequestHead::default(), &Params::new(all)?).await?;
         let body: Value = serde_json::from_str(body.expose()).unwrap();
         assert_eq!(body["interval"], 5);
         let auth_req_id = body["auth_req_id"].as_str().unwrap().to_owned();

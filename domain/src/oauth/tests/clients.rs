@@ -18,12 +18,14 @@ async fn a_client_proves_itself_by_post_or_basic() {
     ask(&bench, &client, &secret, &CREDENTIALS).await.unwrap();
     let header = basic(&client.id, secret.expose());
     let params = Params::new(CREDENTIALS).unwrap();
-    token::answer(&bench, Some(&header), &params).await.unwrap();
+    token::answer(&bench, &head(&header), &params)
+        .await
+        .unwrap();
     // The id may stand in the body too, but only the same one.
     let same = Params::new([CREDENTIALS[0], ("client_id", &client.id)]).unwrap();
-    token::answer(&bench, Some(&header), &same).await.unwrap();
+    token::answer(&bench, &head(&header), &same).await.unwrap();
     let other = Params::new([CREDENTIALS[0], ("client_id", "other")]).unwrap();
-    let answer = token::answer(&bench, Some(&header), &other).await;
+    let answer = token::answer(&bench, &head(&header), &other).await;
     assert_eq!(refused(answer), Code::InvalidRequest);
 }
 
@@ -43,7 +45,7 @@ async fn a_wrong_secret_is_challenged_only_after_basic() {
         basic("nobody", secret.expose()),
         "Basic !".to_owned(),
     ] {
-        let Err(error) = token::answer(&bench, Some(&header), &params).await else {
+        let Err(error) = token::answer(&bench, &head(&header), &params).await else {
             panic!("{header} is refused");
         };
         assert_eq!((error.code, error.status), (Code::InvalidClient, 401));
@@ -51,7 +53,7 @@ async fn a_wrong_secret_is_challenged_only_after_basic() {
     }
     // No secret at all does not make a confidential client a public one.
     let bare = Params::new([CREDENTIALS[0], ("client_id", &client.id)]).unwrap();
-    let answer = token::answer(&bench, None, &bare).await;
+    let answer = token::answer(&bench, &RequestHead::default(), &bare).await;
     assert_eq!(refused(answer), Code::InvalidClient);
 }
 

@@ -1,5 +1,6 @@
 //! Stories of the authorization server, one file per part.
 
+mod assertion;
 mod authorize;
 mod ciba;
 mod clients;
@@ -10,9 +11,17 @@ mod tokens;
 
 use std::collections::BTreeMap;
 
-use super::{Client, Code, OauthError, Params, TokenAnswer, token};
+use super::{Client, Code, OauthError, Params, RequestHead, TokenAnswer, token};
 use crate::secret::Secret;
 use crate::testing::Bench;
+
+/// A request with this `Authorization`.
+fn head(authorization: &str) -> RequestHead {
+    RequestHead {
+        authorization: Some(authorization.to_owned()),
+        ..RequestHead::default()
+    }
+}
 
 /// A request at the token endpoint, authenticated in the body.
 async fn ask(
@@ -24,7 +33,7 @@ async fn ask(
     let mut all: BTreeMap<&str, &str> = pairs.iter().copied().collect();
     all.insert("client_id", &client.id);
     all.insert("client_secret", secret.expose());
-    token::answer(bench, None, &Params::new(all)?).await
+    token::answer(bench, &RequestHead::default(), &Params::new(all)?).await
 }
 
 /// The code of a refusal.

@@ -4,12 +4,16 @@
 //! returned, never followed. An error says whether the request may have
 //! reached the other side, because promise 1 and promise 2 depend on it.
 
+mod guarded;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
+
+pub use guarded::{GuardedOutbound, is_public};
 
 /// One call to somebody else's server.
 pub struct Ask {
@@ -89,39 +93,43 @@ impl HttpOutbound {
 #[async_trait]
 impl Outbound for HttpOutbound {
     async fn send(&self, ask: Ask) -> Result<Answer, Error> {
-        let limit = ask.limit;
-        let request = self
-            .client
-            .request(ask.method, ask.url)
-            .headers(ask.headers)
-            .body(ask.body)
-            .timeout(ask.timeout);
-        let mut response = request.send().await.map_err(|error| {
-            // `is_connect` is set only while there is no connection to write to.
-            let unsent = error.is_connect() || error.is_builder();
-            let words = error.without_url().to_string();
-            if unsent {
-                Error::NotSent(words)
-            } else {
-                Error::Lost(words)
-            }
-        })?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| Error::Lost(error.without_url().to_string()))?
-        {
-            if body.len() + chunk.len() > limit {
-                return Err(Error::TooLarge(limit));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer {
-            status,
-            headers,
-            body: body.freeze(),
-        })
+        exchange(&self.client, ask).await
     }
+}
+
+/// One call with this client, its answer read up to the limit.
+async fn exchange(client: &reqwest::Client, ask: Ask) -> Result<Answer, Error> {
+    let limit = ask.limit;
+    let request = client
+        .request(ask.method, ask.url)
+        .headers(ask.headers)
+        .body(ask.body)
+        .timeout(ask.timeout);
+    let mut response = request.send().await.map_err(|error| {
+        // `is_connect` is set only while there is no connection to write to.
+        let unsent = error.is_connect() || error.is_builder();
+        let words = error.without_url().to_string();
+        if unsent {
+            Error::NotSent(words)
+        } else {
+            Error::Lost(words)
+        }
+    })?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Error::Lost(error.without_url().to_string()))?
+    {
+        if body.len() + chunk.len() > limit {
+            return Err(Error::TooLarge(limit));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer {
+        status,
+        headers,
+        body: body.freeze(),
+    })
 }

@@ -1,0 +1,66 @@
+//! What a request says outside its parameters.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+
+use super::error::{Code, OauthError};
+
+/// Headers, method and address of a request, as far as grants and resources
+/// look at them. Nothing here is believed: it is what was sent.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHead {
+    /// The value of `Authorization`.
+    pub authorization: Option<String>,
+    /// The value of `DPoP` (RFC 9449 §4.1).
+    pub dpop: Option<String>,
+    /// The method, for a proof's `htm`.
+    pub method: String,
+    /// The address without query and fragment, as the outside knows it, for a
+    /// proof's `htu` and an assertion's `aud`.
+    pub url: String,
+    /// Where the request came from, as far as it can be believed.
+    pub address: Option<IpAddr>,
+}
+
+impl RequestHead {
+    /// Takes the headers; each may be there once.
+    ///
+    /// # Errors
+    /// `invalid_request` or `invalid_dpop_proof` when one occurs twice or is no text.
+    pub fn new(
+        headers: &HeaderMap,
+        method: &str,
+        url: String,
+        address: Option<IpAddr>,
+    ) -> Result<Self, OauthError> {
+        Ok(Self {
+            authorization: only(headers, "authorization")?,
+            dpop: only(headers, "dpop").map_err(|error| OauthError {
+                code: Code::InvalidDpopProof,
+                ..error
+            })?,
+            method: method.to_owned(),
+            url,
+            address,
+        })
+    }
+}
+
+fn only(headers: &HeaderMap, name: &str) -> Result<Option<String>, OauthError> {
+    let mut all = headers.get_all(name).iter();
+    let first = all.next();
+    if all.next().is_some() {
+        return Err(OauthError::request(format!(
+            "the {name} header occurs twice"
+        )));
+    }
+    first
+        .map(|value| {
+            value
+                .to_str()
+                .map(str::to_owned)
+                .map_err(|_| OauthError::request(format!("the {name} header is malformed")))
+        })
+        .transpose()
+}
