@@ -240,7 +240,7 @@ impl Bench {
             redirect_uri: None,
             verifier: VERIFIER.into(),
         };
-        token::grant(&self.engine, request, client)
+        token::grant(&self.engine, request, client, None)
             .await
             .expect("a fresh code is redeemed")
     }
@@ -301,6 +301,7 @@ impl Bench {
             family_id: None,
             approval_id,
             auth_time: None,
+            jkt: None,
         };
         access::issue(&self.engine, &what).expect("a token can be issued")
     }

@@ -52,6 +52,7 @@ pub fn router(door: &Door) -> Router {
     let machines = Router::new()
         .merge(oauth::routes())
         .route("/proxy/{*rest}", any(proxy::call))
+        .layer(from_fn_with_state(door.clone(), oauth::next_nonce))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/pkg/{file}", get(files::file))

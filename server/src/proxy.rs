@@ -3,13 +3,14 @@
 use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use domain::oauth::exchange;
 use domain::vault::proxy;
 use serde_json::json;
 
 use crate::door::Door;
+use crate::oauth::resource;
 
 /// Passes one call on.
 pub async fn call(State(door): State<Door>, request: Request) -> Response {
@@ -20,10 +21,11 @@ pub async fn call(State(door): State<Door>, request: Request) -> Response {
             "the address is /proxy/{connection}/{path}",
         );
     };
-    let Some(token) = bearer(request.headers()) else {
-        return unauthorized(&door, None);
-    };
     let (parts, body) = request.into_parts();
+    let head = match crate::oauth::head(&door, &parts) {
+        Ok(head) => head,
+        Err(refused) => return marked(crate::oauth::refusal(&refused)),
+    };
     let Ok(body) = to_bytes(body, proxy::REQUEST_LIMIT).await else {
         return error(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -39,7 +41,7 @@ pub async fn call(State(door): State<Door>, request: Request) -> Response {
         headers: parts.headers,
         body,
     };
-    match proxy::call(&door.engine, &token, ask).await {
+    match proxy::call(&door.engine, &head, ask).await {
         Ok(answer) => {
             let mut response = Response::new(Body::from(answer.body));
             *response.status_mut() = answer.status;
@@ -54,7 +56,7 @@ pub async fn call(State(door): State<Door>, request: Request) -> Response {
                 .insert("x-attorn-source", HeaderValue::from_static("provider"));
             response
         }
-        Err(refused) => refusal(&door, refused),
+        Err(refused) => refusal(&door, head.authorization.is_some(), refused),
     }
 }
 
@@ -81,55 +83,20 @@ fn target(request: &Request) -> Option<(String, Option<String>, String)> {
     Some((connection.to_owned(), host, format!("{path}{query}")))
 }
 
-/// The token of `Authorization: Bearer …` (RFC 6750 §2.1), the only way it is taken.
-#[must_use]
-pub fn bearer(headers: &HeaderMap) -> Option<String> {
-    let mut all = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, more) = (all.next()?.to_str().ok()?, all.next());
-    let (scheme, token) = value.split_once(' ')?;
-    (more.is_none() && scheme.eq_ignore_ascii_case("bearer")).then(|| token.trim().to_owned())
-}
-
-fn unauthorized(door: &Door, code: Option<&str>) -> Response {
-    let metadata = door
-        .engine
-        .settings
-        .url(".well-known/oauth-protected-resource/proxy");
-    let code = code
-        .map(|code| format!("error=\"{code}\", "))
-        .unwrap_or_default();
-    let mut response = error(
-        StatusCode::UNAUTHORIZED,
-        "invalid_token",
-        "present an access token for the proxy's audience",
-    );
-    if let Ok(value) =
-        HeaderValue::from_str(&format!("Bearer {code}resource_metadata=\"{metadata}\""))
-    {
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, value);
-    }
-    response
-}
-
 fn error(status: StatusCode, code: &str, description: &str) -> Response {
-    let mut response = (
-        status,
-        Json(json!({ "error": code, "error_description": description })),
+    marked(
+        (
+            status,
+            Json(json!({ "error": code, "error_description": description })),
+        )
+            .into_response(),
     )
-        .into_response();
-    response
-        .headers_mut()
-        .insert("x-attorn-source", HeaderValue::from_static("attorn"));
-    response
 }
 
-fn refusal(door: &Door, refused: proxy::Error) -> Response {
+fn refusal(door: &Door, presented: bool, refused: proxy::Error) -> Response {
     match refused {
-        proxy::Error::Token(cause) => {
-            tracing::info!(%cause, "the proxy refused a token");
-            unauthorized(door, Some("invalid_token"))
+        proxy::Error::Token(refused) => {
+            marked(resource::refused(door, Some("proxy"), presented, &refused))
         }
         proxy::Error::Refused(why) => error(StatusCode::BAD_REQUEST, "invalid_request", &why),
         proxy::Error::Approval(why) => error(StatusCode::FORBIDDEN, "approval_mismatch", &why),
@@ -143,12 +110,14 @@ fn refusal(door: &Door, refused: proxy::Error) -> Response {
             "answer_too_large",
             &format!("the provider's answer is larger than {limit} bytes"),
         ),
-        proxy::Error::Vault(refused) => {
-            let mut response = crate::oauth::refusal(&exchange::refusal(refused));
-            response
-                .headers_mut()
-                .insert("x-attorn-source", HeaderValue::from_static("attorn"));
-            response
-        }
+        proxy::Error::Vault(refused) => marked(crate::oauth::refusal(&exchange::refusal(refused))),
     }
+}
+
+/// Says that the answer is ours and not the provider's.
+fn marked(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .insert("x-attorn-source", HeaderValue::from_static("attorn"));
+    response
 }

@@ -13,7 +13,7 @@ use super::tools::{self, Refused};
 use crate::Engine;
 use crate::approval::{self, Ask, AskError, PersonHint};
 use crate::keyring;
-use crate::oauth::{Code, OauthError};
+use crate::oauth::{Code, OauthError, RequestHead};
 use crate::secret::Secret;
 use crate::storage;
 use crate::vault::proxy;
@@ -191,7 +191,7 @@ impl<'a> Carrier<'a> {
         let words = format!("Post the approved message to #{channel}");
         self.begin((1, POST, &words)).await?;
         let request = tools::post_message(channel, text);
-        let sent = proxy::call(self.engine, token.expose(), request).await;
+        let sent = proxy::call(self.engine, &RequestHead::bearer(token.expose()), request).await;
         match sent {
             Ok(answer) if answer.status.is_server_error() || tools::unsure(&answer) => {
                 Err(self.lost_post(channel).await?)

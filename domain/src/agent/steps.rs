@@ -5,6 +5,7 @@ use super::carry::{Carrier, LEASE_MS, Stop, failed};
 use super::consent;
 use super::runs::{Answer, Step, StepState, WaitKind, WaitingFor};
 use super::tools::{Refused, provider_name};
+use crate::oauth::RequestHead;
 use crate::secret::Secret;
 use crate::vault;
 use crate::vault::proxy::{self, ProxyAnswer, ProxyRequest};
@@ -19,16 +20,17 @@ impl Carrier<'_> {
     ) -> Result<T, Stop> {
         self.begin(step).await?;
         let token = self.token().await?;
-        let answer = match proxy::call(self.engine, token.expose(), request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let stop = self.stopped_by(error);
-                if let Stop::End(_, Answer::Text { text }) = &stop {
-                    self.end(step.0, StepState::Failed, text).await?;
+        let answer =
+            match proxy::call(self.engine, &RequestHead::bearer(token.expose()), request).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let stop = self.stopped_by(error);
+                    if let Stop::End(_, Answer::Text { text }) = &stop {
+                        self.end(step.0, StepState::Failed, text).await?;
+                    }
+                    return Err(stop);
                 }
-                return Err(stop);
-            }
-        };
+            };
         match understand(&answer) {
             Ok(read) => {
                 self.end(step.0, StepState::Done, "Answered.").await?;

@@ -36,6 +36,10 @@ pub struct Presented {
     pub jti: String,
     /// When it runs out, Unix milliseconds.
     pub expires_at: i64,
+    /// When it was issued, Unix milliseconds.
+    pub issued_at: i64,
+    /// The thumbprint of the key it is bound to (RFC 9449 §6.1).
+    pub jkt: Option<String>,
 }
 
 impl Presented {
@@ -63,11 +67,18 @@ pub(crate) struct Issue<'a> {
     pub(crate) family_id: Option<&'a str>,
     pub(crate) approval_id: Option<&'a str>,
     pub(crate) auth_time: Option<i64>,
+    /// The thumbprint of the key it is bound to.
+    pub(crate) jkt: Option<&'a str>,
 }
 
 impl<'a> Issue<'a> {
-    /// A token of a family, for this audience.
-    pub(super) fn of(family: &'a Family, scopes: &'a [String], audience: &'a str) -> Self {
+    /// A token of a family, for this audience, bound to this key if to one.
+    pub(super) fn of(
+        family: &'a Family,
+        scopes: &'a [String],
+        audience: &'a str,
+        jkt: Option<&'a str>,
+    ) -> Self {
         Self {
             client_id: &family.client_id,
             person_id: family.person_id.as_deref(),
@@ -76,6 +87,7 @@ impl<'a> Issue<'a> {
             family_id: Some(&family.id),
             approval_id: family.approval_id.as_deref(),
             auth_time: family.auth_time,
+            jkt,
         }
     }
 }
@@ -101,6 +113,9 @@ pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>,
     }
     if let Some(approval) = what.approval_id {
         claims["approval"] = approval.into();
+    }
+    if let Some(jkt) = what.jkt {
+        claims["cnf"] = json!({ "jkt": jkt });
     }
     Ok(Secret::new(jwt::sign(
         engine,
@@ -140,6 +155,20 @@ fn parse(engine: &Engine, claims: &Map<String, Value>) -> Result<Presented, &'st
         approval_id: text("approval"),
         jti: text("jti").ok_or("without an id")?,
         expires_at,
+        issued_at: claims
+            .get("iat")
+            .and_then(Value::as_i64)
+            .ok_or("without a beginning")?
+            .saturating_mul(1000),
+        jkt: match claims.get("cnf") {
+            None => None,
+            Some(cnf) => Some(
+                cnf.get("jkt")
+                    .and_then(Value::as_str)
+                    .ok_or("bound to something unknown")?
+                    .to_owned(),
+            ),
+        },
     })
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::clients::{self, Client, ClientState, GrantType};
+use super::dpop;
 use super::error::{Code, OauthError};
 use super::params::Params;
 use crate::Engine;
@@ -120,6 +121,8 @@ pub struct AuthorizeRequest {
     pub max_age: Option<i64>,
     /// Whom the client expects.
     pub login_hint: Option<String>,
+    /// The thumbprint of the key the code is bound to (RFC 9449 §10).
+    pub dpop_jkt: Option<String>,
     issuer: String,
 }
 
@@ -354,6 +357,7 @@ async fn judge(
         prompt: prompt(params)?,
         max_age,
         login_hint: params.get("login_hint").map(str::to_owned),
+        dpop_jkt: dpop_jkt(params)?,
         client: client.clone(),
         redirect_uri: String::new(),
         state: None,
@@ -393,6 +397,18 @@ fn scopes(params: &Params, client: &Client) -> Result<Vec<String>, OauthError> {
         }
     }
     Ok(scopes)
+}
+
+/// RFC 9449 §10.
+fn dpop_jkt(params: &Params) -> Result<Option<String>, OauthError> {
+    params
+        .get("dpop_jkt")
+        .map(|jkt| {
+            dpop::is_thumbprint(jkt)
+                .then(|| jkt.to_owned())
+                .ok_or_else(|| OauthError::request("dpop_jkt is no thumbprint of a key"))
+        })
+        .transpose()
 }
 
 fn prompt(params: &Params) -> Result<Prompt, OauthError> {

@@ -41,9 +41,10 @@ pub(super) async fn redeem(
     engine: &Engine,
     client: &Client,
     auth_req_id: &Secret<String>,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     let redeemed = approval::poll_and_redeem(engine, &client.id, auth_req_id.expose()).await?;
-    issue_for_person(engine, client, &redeemed.approval).await
+    issue_for_person(engine, client, &redeemed.approval, jkt).await
 }
 
 /// Issues the tokens of an approval that was consumed just now.
@@ -51,6 +52,7 @@ async fn issue_for_person(
     engine: &Engine,
     client: &Client,
     approval: &Approval,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     let executable = approval.call.is_some();
     let audience = if executable {
@@ -85,6 +87,7 @@ async fn issue_for_person(
         expires_at: now + ABSOLUTE_MS,
         last_used_at: None,
         revoked_at: None,
+        dpop_jkt: None,
     };
     let (at, row, approval_id) = (engine.clone(), family.clone(), approval.id.clone());
     engine
@@ -121,13 +124,13 @@ async fn issue_for_person(
         .await?;
     let access_token = access::issue(
         engine,
-        &Issue::of(&family, &family.scopes, &family.audience),
+        &Issue::of(&family, &family.scopes, &family.audience, jkt.as_deref()),
     )?;
     let id_token = id_token::issue(
         engine,
         &IdToken {
             person_id: &approval.person_id,
-            client_id: &client.id,
+            client,
             scopes: &family.scopes,
             nonce: None,
             auth_time: None,
@@ -143,6 +146,6 @@ async fn issue_for_person(
         refresh_token: refresh,
         id_token,
         authorization_details: details.then(|| approval.details.clone()),
-        ..TokenAnswer::of(access_token, family.scopes)
+        ..TokenAnswer::of(access_token, family.scopes).bound(jkt.is_some())
     })
 }

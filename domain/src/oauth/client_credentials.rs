@@ -12,6 +12,7 @@ pub(super) async fn issue(
     client: &Client,
     scopes: Option<Vec<String>>,
     audience: Option<String>,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     let audience = client.audience(engine, audience.as_deref())?;
     let scopes = scopes.unwrap_or_else(|| client.scopes.clone());
@@ -54,7 +55,8 @@ pub(super) async fn issue(
             family_id: None,
             approval_id: None,
             auth_time: None,
+            jkt: jkt.as_deref(),
         },
     )?;
-    Ok(TokenAnswer::of(access_token, scopes))
+    Ok(TokenAnswer::of(access_token, scopes).bound(jkt.is_some()))
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::access::{self, Issue};
-use super::clients::{Client, GrantType};
+use super::clients::{Client, ClientKind, GrantType};
 use super::error::OauthError;
 use super::families::{ABSOLUTE_MS, Family, IDLE_MS};
 use super::id_token::{self, IdToken};
@@ -45,6 +45,7 @@ pub(super) async fn redeem(
     code: &Secret<String>,
     redirect_uri: Option<String>,
     verifier: &Secret<String>,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     let bad = || OauthError::grant("the code is not valid, or no longer");
     if !ids::well_formed("att_ac", code.expose()) {
@@ -59,12 +60,14 @@ pub(super) async fn redeem(
     let refresh_hash = refresh
         .as_ref()
         .map(|token| super::refresh::hash(engine, token.expose()));
-    let (at, client_id) = (engine.clone(), client.id.clone());
+    let (at, client_id, proved) = (engine.clone(), client.id.clone(), jkt.clone());
+    let public = client.kind == ClientKind::Public;
     let outcome = engine
         .store
         .write(move |tx| {
             let (engine, client_id) = (at.clone(), client_id.clone());
             let (redirect_uri, challenge) = (redirect_uri.clone(), challenge.clone());
+            let jkt = proved.clone();
             Box::pin(async move {
                 let now = tx.now();
                 let row = tx
@@ -96,6 +99,10 @@ pub(super) async fn redeem(
                 if challenge != row.code_challenge {
                     return Err(OauthError::grant("the code_verifier is wrong"));
                 }
+                // RFC 9449 §10: the code was asked for with this key.
+                if row.dpop_jkt.is_some() && row.dpop_jkt != jkt {
+                    return Err(bad().because("asked for with another key"));
+                }
                 if !tx.client_is_active(&engine.keys, &client_id).await?
                     || !tx.person_is_active(&engine.keys, &row.person_id).await?
                 {
@@ -120,6 +127,7 @@ pub(super) async fn redeem(
                     expires_at: now + ABSOLUTE_MS,
                     last_used_at: None,
                     revoked_at: None,
+                    dpop_jkt: jkt.filter(|_| public),
                 };
                 tx.insert_family(&family).await?;
                 let offline = family.scopes.iter().any(|scope| scope == "offline_access");
@@ -144,13 +152,13 @@ pub(super) async fn redeem(
     let (row, family) = *first;
     let access_token = access::issue(
         engine,
-        &Issue::of(&family, &family.scopes, &family.audience),
+        &Issue::of(&family, &family.scopes, &family.audience, jkt.as_deref()),
     )?;
     let id_token = id_token::issue(
         engine,
         &IdToken {
             person_id: &row.person_id,
-            client_id: &client.id,
+            client,
             scopes: &family.scopes,
             nonce: row.nonce.as_deref(),
             auth_time: family.auth_time,
@@ -165,6 +173,6 @@ pub(super) async fn redeem(
         // RFC 9396 §7: what was granted is said.
         authorization_details: (!row.details.is_empty())
             .then(|| super::authorize::AccountAccess::details(&row.details)),
-        ..TokenAnswer::of(access_token, family.scopes)
+        ..TokenAnswer::of(access_token, family.scopes).bound(jkt.is_some())
     })
 }

@@ -145,6 +145,7 @@ pub async fn allow(
         created_at: now,
         expires_at: now + code::LIFETIME_MS,
         used_at: None,
+        dpop_jkt: request.dpop_jkt.clone(),
     };
     let at = engine.clone();
     engine

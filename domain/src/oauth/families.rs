@@ -36,6 +36,9 @@ pub struct Family {
     pub last_used_at: Option<i64>,
     /// When it was revoked, Unix milliseconds.
     pub revoked_at: Option<i64>,
+    /// The thumbprint of the key its refresh tokens are bound to: those of a
+    /// public client that proved one (RFC 9449 §5).
+    pub dpop_jkt: Option<String>,
 }
 
 impl Family {
@@ -53,6 +56,7 @@ impl Family {
             expires_at: row.get("expires_at")?,
             last_used_at: row.get("last_used_at")?,
             revoked_at: row.get("revoked_at")?,
+            dpop_jkt: row.get("dpop_jkt")?,
         })
     }
 

@@ -1,14 +1,16 @@
-//! ID tokens (OpenID Connect Core §2), RS256.
+//! ID tokens (OpenID Connect Core §2), signed as the client is registered.
 
+use aws_lc_rs::digest::{SHA256, SHA512, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
+use super::clients::Client;
 use super::error::OauthError;
 use super::jwt;
 use crate::Engine;
 use crate::identity::{self, Person};
-use crate::keyring::{SigningAlg, sha256};
+use crate::keyring::SigningAlg;
 use crate::secret::Secret;
 
 /// How long an ID token may be taken, in seconds.
@@ -17,7 +19,7 @@ const LIFETIME_S: i64 = 600;
 /// What an ID token is about.
 pub(super) struct IdToken<'a> {
     pub(super) person_id: &'a str,
-    pub(super) client_id: &'a str,
+    pub(super) client: &'a Client,
     pub(super) scopes: &'a [String],
     pub(super) nonce: Option<&'a str>,
     pub(super) auth_time: Option<i64>,
@@ -41,15 +43,14 @@ pub(super) async fn issue(
         })?
         .ok_or_else(|| OauthError::grant("the person is not known any more"))?;
     let now = engine.now() / 1000;
-    // OIDC Core §3.1.3.6: the left half of the token's hash.
-    let half = &sha256(what.access_token.expose().as_bytes())[..16];
+    let alg = what.client.metadata.id_token_alg();
     let mut claims = json!({
         "iss": engine.settings.issuer,
         "sub": person.id,
-        "aud": what.client_id,
+        "aud": what.client.id,
         "iat": now,
         "exp": now + LIFETIME_S,
-        "at_hash": URL_SAFE_NO_PAD.encode(half),
+        "at_hash": half_hash(alg, what.access_token.expose()),
     });
     if let Some(nonce) = what.nonce {
         claims["nonce"] = nonce.into();
@@ -65,6 +66,17 @@ pub(super) async fn issue(
         // An admin typed it; nobody proved that mail arrives there.
         claims["email_verified"] = false.into();
     }
-    let token = jwt::sign(engine, SigningAlg::Rs256, "JWT", &claims)?;
+    let token = jwt::sign(engine, alg, "JWT", &claims)?;
     Ok(Some(Secret::new(token)))
+}
+
+/// The left half of a token's hash (OIDC Core §3.1.3.6), with the hash of the
+/// signature: SHA-512 for Ed25519, SHA-256 for the others.
+pub(super) fn half_hash(alg: SigningAlg, token: &str) -> String {
+    let hash = match alg {
+        SigningAlg::EdDsa => digest(&SHA512, token.as_bytes()),
+        SigningAlg::Rs256 | SigningAlg::Es256 => digest(&SHA256, token.as_bytes()),
+    };
+    let bytes = hash.as_ref();
+    URL_SAFE_NO_PAD.encode(&bytes[..bytes.len() / 2])
 }

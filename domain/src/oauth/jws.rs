@@ -23,7 +23,7 @@ const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 const MOST_KEYS: usize = 20;
 
 /// The algorithms we take from others, as discovery names them.
-pub(super) const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "RS256", "PS256", "ES384"];
+pub const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "RS256", "PS256", "ES384"];
 
 /// A token in its three parts. The signature is not checked yet.
 pub(super) struct Compact<'a> {

@@ -10,6 +10,7 @@
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
 //! - [`backchannel`]: a request for an approval (CIBA), read from the wire.
+//! - [`dpop`]: tokens bound to a key; [`present`]: a token at a resource of ours.
 //! - [`access`], `id_token`: tokens as signed statements; [`revoke()`]: ending them.
 //! - [`metadata`]: what we say about ourselves. [`error`]: one table of codes.
 //!
@@ -24,6 +25,7 @@ mod assertion;
 mod authenticate;
 pub mod authorize;
 pub mod backchannel;
+mod bearer;
 mod ciba;
 mod client_credentials;
 mod client_keys;
@@ -32,6 +34,7 @@ pub mod clients;
 mod code;
 pub mod consent_page;
 pub mod consents;
+pub mod dpop;
 pub mod error;
 pub mod exchange;
 pub mod families;
@@ -55,6 +58,7 @@ pub mod token;
 pub use access::Presented;
 pub use authenticate::{ClientCredentials, Via, authenticate, client_of};
 pub use authorize::{AccountAccess, AuthorizeError, AuthorizeRequest};
+pub use bearer::present;
 pub use client_keys::Memory;
 pub use clients::{
     AuthMethod, Client, ClientKind, ClientMetadata, ClientState, Delivery, GrantType, NewClient,

@@ -108,6 +108,7 @@ pub(super) async fn redeem(
     token: &Secret<String>,
     scopes: Option<Vec<String>>,
     audience: Option<String>,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     if !ids::well_formed("att_rt", token.expose()) {
         return Err(bad());
@@ -121,10 +122,12 @@ pub(super) async fn redeem(
         client.audience(engine, audience.as_deref())?;
     }
     let (at, wanted, scopes_asked) = (engine.clone(), client.clone(), scopes.clone());
+    let proved = jkt.clone();
     let outcome = engine
         .store
         .write(move |tx| {
             let (engine, client, scopes) = (at.clone(), wanted.clone(), scopes_asked.clone());
+            let jkt = proved.clone();
             Box::pin(async move {
                 let (row, family) = match standing(tx, &engine, &client.id, hash_of_it).await? {
                     Standing::Good(row, family) => (row, family),
@@ -133,6 +136,10 @@ pub(super) async fn redeem(
                         return Ok(Outcome::Reused);
                     }
                 };
+                // RFC 9449 §5: bound to the key it was issued with.
+                if family.dpop_jkt.is_some() && family.dpop_jkt != jkt {
+                    return Err(bad().because("bound to another key"));
+                }
                 // RFC 6749 §6: never more than was granted.
                 if let Some(more) = scopes
                     .iter()
@@ -181,7 +188,10 @@ pub(super) async fn redeem(
     };
     let scopes = scopes.unwrap_or_else(|| family.scopes.clone());
     let audience = audience.unwrap_or_else(|| family.audience.clone());
-    let access_token = access::issue(engine, &Issue::of(&family, &scopes, &audience))?;
+    let access_token = access::issue(
+        engine,
+        &Issue::of(&family, &scopes, &audience, jkt.as_deref()),
+    )?;
     let id_token = match &family.person_id {
         None => None,
         Some(person) => {
@@ -189,7 +199,7 @@ pub(super) async fn redeem(
                 engine,
                 &IdToken {
                     person_id: person,
-                    client_id: &client.id,
+                    client,
                     scopes: &scopes,
                     nonce: None,
                     auth_time: family.auth_time,
@@ -202,6 +212,6 @@ pub(super) async fn redeem(
     Ok(TokenAnswer {
         refresh_token: rotates.then_some(next),
         id_token,
-        ..TokenAnswer::of(access_token, scopes)
+        ..TokenAnswer::of(access_token, scopes).bound(jkt.is_some())
     })
 }

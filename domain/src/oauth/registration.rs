@@ -138,8 +138,10 @@ fn check(new: &NewClient) -> Result<(), Error> {
     if new.metadata.uses_private_key() && new.secret.is_some() {
         return invalid("a client with private_key_jwt has no secret");
     }
-    if public && !new.rotate_refresh {
-        return invalid("only a confidential client may keep one refresh token");
+    if public && !new.rotate_refresh && !new.metadata.dpop_bound_access_tokens {
+        return invalid(
+            "only a confidential client, or one with dpop_bound_access_tokens, may keep one refresh token",
+        );
     }
     if public && new.secret.is_some() {
         return invalid("a public client has no secret");

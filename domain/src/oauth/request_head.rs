@@ -8,7 +8,7 @@ use super::error::{Code, OauthError};
 
 /// Headers, method and address of a request, as far as grants and resources
 /// look at them. Nothing here is believed: it is what was sent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct RequestHead {
     /// The value of `Authorization`.
     pub authorization: Option<String>,
@@ -24,6 +24,16 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// A request with this access token and nothing else: for callers in the
+    /// same process.
+    #[must_use]
+    pub fn bearer(token: &str) -> Self {
+        Self {
+            authorization: Some(format!("Bearer {token}")),
+            ..Self::default()
+        }
+    }
+
     /// Takes the headers; each may be there once.
     ///
     /// # Errors

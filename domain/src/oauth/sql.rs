@@ -217,8 +217,8 @@ impl Tx {
 
     pub(super) async fn insert_family(&mut self, family: &Family) -> Result<(), Error> {
         self.execute(
-            "insert into token_families (id, client_id, person_id, approval_id, scopes, audience, auth_time, created_at, idle_expires_at, expires_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "insert into token_families (id, client_id, person_id, approval_id, scopes, audience, auth_time, created_at, idle_expires_at, expires_at, dpop_jkt) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             vec![
                 (&family.id).into(),
                 (&family.client_id).into(),
@@ -230,6 +230,7 @@ impl Tx {
                 family.created_at.into(),
                 family.idle_expires_at.into(),
                 family.expires_at.into(),
+                (&family.dpop_jkt).into(),
             ],
         )
         .await?;

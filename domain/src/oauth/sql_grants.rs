@@ -20,6 +20,8 @@ pub(super) struct CodeRow {
     pub(super) created_at: i64,
     pub(super) expires_at: i64,
     pub(super) used_at: Option<i64>,
+    /// The key it was asked for with (RFC 9449 §10).
+    pub(super) dpop_jkt: Option<String>,
 }
 
 /// Where a refresh token stands.
@@ -72,6 +74,7 @@ impl CodeRow {
             created_at: row.get("created_at")?,
             expires_at: row.get("expires_at")?,
             used_at: row.get("used_at")?,
+            dpop_jkt: row.get("dpop_jkt")?,
         })
     }
 }
@@ -98,8 +101,8 @@ impl Tx {
     ) -> Result<(), Error> {
         self.execute(
             "insert into authorization_codes (code_hash, client_id, person_id, family_id, redirect_uri, scopes, audience, \
-             details, nonce, code_challenge, auth_time, created_at, expires_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+             details, nonce, code_challenge, auth_time, created_at, expires_at, dpop_jkt) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             vec![
                 hash.into(),
                 (&code.client_id).into(),
@@ -114,6 +117,7 @@ impl Tx {
                 code.auth_time.into(),
                 code.created_at.into(),
                 code.expires_at.into(),
+                (&code.dpop_jkt).into(),
             ],
         )
         .await?;

@@ -18,7 +18,7 @@ use super::error::{Code, OauthError};
 use super::exchange::ExchangeRequest;
 use super::params::Params;
 use super::request_head::RequestHead;
-use super::{access, ciba, client_credentials, code, exchange, refresh};
+use super::{access, ciba, client_credentials, code, dpop, exchange, refresh};
 use crate::Engine;
 use crate::secret::Secret;
 
@@ -134,6 +134,8 @@ pub struct TokenAnswer {
     pub issued_token_type: Option<String>,
     /// What was granted of RFC 9396 details.
     pub authorization_details: Option<Value>,
+    /// Whether the access token is bound to a key (RFC 9449 §5).
+    pub bound: bool,
 }
 
 impl TokenAnswer {
@@ -147,7 +149,13 @@ impl TokenAnswer {
             id_token: None,
             issued_token_type: None,
             authorization_details: None,
+            bound: false,
         }
+    }
+
+    /// Says whether the access token is bound to a key.
+    pub(super) fn bound(self, bound: bool) -> Self {
+        Self { bound, ..self }
     }
 
     /// The JSON body. Send it with `Cache-Control: no-store`.
@@ -156,7 +164,10 @@ impl TokenAnswer {
         let mut body = Map::new();
         let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
         put("access_token", self.access_token.expose().as_str().into());
-        put("token_type", "Bearer".into());
+        put(
+            "token_type",
+            if self.bound { "DPoP" } else { "Bearer" }.into(),
+        );
         put("expires_in", self.expires_in.into());
         put("scope", self.scopes.join(" ").into());
         for (name, token) in [
@@ -177,7 +188,8 @@ impl TokenAnswer {
     }
 }
 
-/// Answers a request of an authenticated client.
+/// Answers a request of an authenticated client; `jkt` is the thumbprint of
+/// the key whose possession it proved, if it did: the access token is bound to it.
 ///
 /// # Errors
 /// The wire error of the grant.
@@ -185,6 +197,7 @@ pub async fn grant(
     engine: &Engine,
     request: TokenRequest,
     client: &Client,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     if !client.may(request.grant_type()) {
         return Err(OauthError::new(
@@ -192,21 +205,27 @@ pub async fn grant(
             "this client is not registered for this grant type",
         ));
     }
+    if client.metadata.dpop_bound_access_tokens && jkt.is_none() {
+        return Err(OauthError::new(
+            Code::InvalidDpopProof,
+            "this client's tokens are bound to a key: send a DPoP proof",
+        ));
+    }
     match request {
         TokenRequest::Code {
             code,
             redirect_uri,
             verifier,
-        } => code::redeem(engine, client, &code, redirect_uri, &verifier).await,
+        } => code::redeem(engine, client, &code, redirect_uri, &verifier, jkt).await,
         TokenRequest::Refresh {
             token,
             scopes,
             audience,
-        } => refresh::redeem(engine, client, &token, scopes, audience).await,
+        } => refresh::redeem(engine, client, &token, scopes, audience, jkt).await,
         TokenRequest::ClientCredentials { scopes, audience } => {
-            client_credentials::issue(engine, client, scopes, audience).await
+            client_credentials::issue(engine, client, scopes, audience, jkt).await
         }
-        TokenRequest::Ciba { auth_req_id } => ciba::redeem(engine, client, &auth_req_id).await,
+        TokenRequest::Ciba { auth_req_id } => ciba::redeem(engine, client, &auth_req_id, jkt).await,
         TokenRequest::Exchange(request) => exchange::exchange(engine, client, request).await,
     }
 }
@@ -222,8 +241,13 @@ pub async fn answer(
 ) -> Result<TokenAnswer, OauthError> {
     let client = client_of(engine, head, params).await?;
     let request = TokenRequest::parse(params)?;
-    grant(engine, request, &client).await.map_err(|mut error| {
-        error.basic_challenge = head.authorization.is_some() && error.code == Code::InvalidClient;
-        error
-    })
+    // Before anything is used up: a client without a nonce comes back with one.
+    let jkt = dpop::check(engine, head, None).await?;
+    grant(engine, request, &client, jkt)
+        .await
+        .map_err(|mut error| {
+            error.basic_challenge =
+                head.authorization.is_some() && error.code == Code::InvalidClient;
+            error
+        })
 }

@@ -25,6 +25,7 @@ const DROPPED: &[&str] = &[
     "alt-svc",
     // Credentials of somebody else: the agent's of us, the provider's of a browser.
     "authorization",
+    "dpop",
     "cookie",
     "set-cookie",
     "www-authenticate",

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::Engine;
 use crate::audit::{Event, Kind};
-use crate::oauth::{self, Presented};
+use crate::oauth::{self, OauthError, Presented, RequestHead};
 use crate::outbound::{self, Answer, Ask};
 use crate::storage;
 
@@ -54,7 +54,7 @@ pub struct ProxyAnswer {
 pub enum Error {
     /// The presented token is not good here. The cause is only logged.
     #[error("the access token is not good for this: {0}")]
-    Token(String),
+    Token(OauthError),
     /// The request cannot be passed on; the sentence says why.
     #[error("{0}")]
     Refused(String),
@@ -133,23 +133,23 @@ pub(super) fn refused(why: &str) -> Error {
     Error::Refused(why.to_owned())
 }
 
-/// Makes one call for the client and person of `presented_token`.
+/// Makes one call for the client and person of the access token in `head`.
 ///
 /// # Errors
 /// See [`Error`].
 pub async fn call(
     engine: &Engine,
-    presented_token: &str,
+    head: &RequestHead,
     request: ProxyRequest,
 ) -> Result<ProxyAnswer, Error> {
     let audience = engine.settings.proxy_audience();
-    let presented = oauth::access::verify(engine, presented_token, &audience)
+    let presented = oauth::present(engine, head, &audience)
         .await
-        .map_err(|error| Error::Token(error.to_string()))?;
+        .map_err(Error::Token)?;
     let person = presented
         .person_id
         .clone()
-        .ok_or_else(|| Error::Token("it acts for nobody".to_owned()))?;
+        .ok_or_else(|| Error::Token(OauthError::token("it acts for nobody")))?;
     check(&request)?;
     match presented.approval_id.clone() {
         Some(approval) => approved::call(engine, &presented, &person, &approval, request).await,

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use domain::approval::{self, Ask, AskError, CallState, Channel, Decide, Decision, PersonHint};
-use domain::oauth::Client;
 use domain::oauth::token::{self, TokenRequest};
+use domain::oauth::{Client, RequestHead};
 use domain::secret::Secret;
 use domain::vault::permissions::{self, Give};
 use domain::vault::proxy::{self, ProxyAnswer, ProxyRequest};
@@ -79,7 +79,7 @@ impl Outside {
         let request = TokenRequest::Ciba {
             auth_req_id: asked.auth_req_id,
         };
-        let answer = token::grant(&self.stage, request, &self.client)
+        let answer = token::grant(&self.stage, request, &self.client, None)
             .await
             .unwrap();
         assert!(
@@ -94,7 +94,7 @@ impl Outside {
         token: &Secret<String>,
         request: ProxyRequest,
     ) -> Result<ProxyAnswer, proxy::Error> {
-        proxy::call(&self.stage, token.expose(), request).await
+        proxy::call(&self.stage, &RequestHead::bearer(token.expose()), request).await
     }
 
     fn posts(&self) -> usize {
@@ -222,7 +222,7 @@ async fn of_a_hundred_uses_at_once_one_posts() {
     for _ in 0..100 {
         let (engine, token) = (outside.stage.bench.engine.clone(), token.clone());
         calls.spawn(async move {
-            proxy::call(&engine, token.expose(), post(BODY))
+            proxy::call(&engine, &RequestHead::bearer(token.expose()), post(BODY))
                 .await
                 .is_ok()
         });

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use domain::approval::{
     self, Approval, Ask, CallState, Channel, Decide, Decision, Outcome, PersonHint,
 };
-use domain::oauth::Client;
+use domain::oauth::{Client, RequestHead};
 use domain::secret::Secret;
 use domain::vault::proxy::{self, Error, ProxyRequest};
 use domain::vault::{AccessMode, Account, permissions};
@@ -97,7 +97,9 @@ async fn a_hundred_uses_of_one_approval_post_once() {
     let uses: Vec<_> = (0..100)
         .map(|_| {
             let (stage, token, request) = (stage.clone(), token.clone(), request(&approval));
-            tokio::spawn(async move { proxy::call(&stage, token.expose(), request).await })
+            tokio::spawn(async move {
+                proxy::call(&stage, &RequestHead::bearer(token.expose()), request).await
+            })
         })
         .collect();
     let mut sent = 0;
@@ -134,11 +136,13 @@ async fn another_request_than_the_approved_one_is_refused_and_uses_nothing_up() 
     others[2].connection = "google-oauth2".to_owned();
     others[3].method = Method::PUT;
     for other in others {
-        let refused = proxy::call(&stage, token.expose(), other).await;
+        let refused = proxy::call(&stage, &RequestHead::bearer(token.expose()), other).await;
         assert!(matches!(refused, Err(Error::Approval(_))));
     }
     assert!(stage.control.posted_messages().is_empty());
-    proxy::call(&stage, token.expose(), good()).await.unwrap();
+    proxy::call(&stage, &RequestHead::bearer(token.expose()), good())
+        .await
+        .unwrap();
     assert_eq!(stage.control.posted_messages().len(), 1);
 }
 
@@ -154,10 +158,20 @@ async fn a_lost_answer_is_unknown_and_is_never_sent_again() {
         Fault::AnswerLostAfterRotation,
         Times::Once,
     );
-    let lost = proxy::call(&stage, token.expose(), request(&approval)).await;
+    let lost = proxy::call(
+        &stage,
+        &RequestHead::bearer(token.expose()),
+        request(&approval),
+    )
+    .await;
     assert!(matches!(lost, Err(Error::Unknown)));
     assert!(matches!(
-        proxy::call(&stage, token.expose(), request(&approval)).await,
+        proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            request(&approval)
+        )
+        .await,
         Err(Error::Approval(_))
     ));
     assert_eq!(stage.control.posted_messages().len(), 1);
@@ -171,9 +185,13 @@ async fn a_call_that_slack_refuses_with_status_200_has_failed_and_is_not_made_ag
     let account = stage.link(Provider::Slack).await;
     give(&stage, &client.id, &account, AccessMode::Call).await;
     let (approval, token) = approved_for(&stage, &client, &account, "nowhere").await;
-    let answer = proxy::call(&stage, token.expose(), request(&approval))
-        .await
-        .unwrap();
+    let answer = proxy::call(
+        &stage,
+        &RequestHead::bearer(token.expose()),
+        request(&approval),
+    )
+    .await
+    .unwrap();
     assert_eq!(answer.status, StatusCode::OK);
     let outcome = outcome(&stage, &approval).await;
     assert_eq!(
@@ -181,7 +199,12 @@ async fn a_call_that_slack_refuses_with_status_200_has_failed_and_is_not_made_ag
         (CallState::Failed, Some("channel_not_found"), Some(200))
     );
     assert!(matches!(
-        proxy::call(&stage, token.expose(), request(&approval)).await,
+        proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            request(&approval)
+        )
+        .await,
         Err(Error::Approval(_))
     ));
     assert!(stage.control.posted_messages().is_empty());
@@ -198,9 +221,13 @@ async fn after_an_error_of_the_providers_own_nobody_claims_to_know() {
         stage
             .control
             .set_fault_on(Provider::Slack, Target::Api, fault, Times::Once);
-        proxy::call(&stage, token.expose(), request(&approval))
-            .await
-            .unwrap();
+        proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            request(&approval),
+        )
+        .await
+        .unwrap();
         let outcome = outcome(&stage, &approval).await;
         assert_eq!(outcome.state, CallState::Unknown, "{outcome:?}");
         assert!(outcome.status.is_some());
@@ -221,7 +248,12 @@ async fn a_call_that_never_reached_the_provider_has_failed() {
     } = stage;
     sandbox.stop().await;
     assert!(matches!(
-        proxy::call(&bench.engine, token.expose(), request(&approval)).await,
+        proxy::call(
+            &bench.engine,
+            &RequestHead::bearer(token.expose()),
+            request(&approval)
+        )
+        .await,
         Err(Error::Vault(domain::vault::Error::ProviderDown { .. }))
     ));
     let approval = approval::get(&bench.engine, &ada.id, &approval.id)
@@ -249,16 +281,25 @@ async fn a_permission_taken_back_after_the_decision_stops_the_call_and_uses_noth
         .await
         .unwrap();
     assert!(matches!(
-        proxy::call(&stage, token.expose(), request(&approval)).await,
+        proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            request(&approval)
+        )
+        .await,
         Err(Error::Vault(
             domain::vault::Error::PermissionRequired { .. }
         ))
     ));
     assert!(stage.control.posted_messages().is_empty());
     give(&stage, &client.id, &account, AccessMode::Call).await;
-    proxy::call(&stage, token.expose(), request(&approval))
-        .await
-        .unwrap();
+    proxy::call(
+        &stage,
+        &RequestHead::bearer(token.expose()),
+        request(&approval),
+    )
+    .await
+    .unwrap();
     assert_eq!(stage.control.posted_messages().len(), 1);
 }
 
@@ -270,7 +311,9 @@ async fn a_caller_that_goes_away_does_not_leave_a_call_untold() {
     let (approval, token) = approved(&stage, &client, &account).await;
     let gate = stage.control.gate_on(Provider::Slack, Target::Api);
     let (with, request) = (stage.clone(), request(&approval));
-    let caller = tokio::spawn(async move { proxy::call(&with, token.expose(), request).await });
+    let caller = tokio::spawn(async move {
+        proxy::call(&with, &RequestHead::bearer(token.expose()), request).await
+    });
     gate.arrived(1).await;
     let mut signals = stage.store.signals();
     caller.abort();

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use domain::oauth::Client;
+use domain::oauth::{Client, RequestHead};
 use domain::secret::Secret;
 use domain::vault::connections;
 use domain::vault::permissions::{self, CallRule, Give};
@@ -54,7 +54,9 @@ async fn a_call_goes_out_with_the_provider_token_and_comes_back_without() {
             .headers
             .insert(http::HeaderName::from_static(name), value.parse().unwrap());
     }
-    let answer = proxy::call(&stage, token.expose(), request).await.unwrap();
+    let answer = proxy::call(&stage, &RequestHead::bearer(token.expose()), request)
+        .await
+        .unwrap();
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(json(&answer)["channels"][0]["name"], "general");
     let seen = stage.control.requests(Provider::Slack).pop().unwrap();
@@ -77,7 +79,7 @@ async fn every_api_of_a_provider_can_be_reached_under_its_host() {
     }
     let calendar = get(Provider::Google, "/calendar/v3/calendars/primary/events");
     assert_eq!(
-        proxy::call(&stage, token.expose(), calendar)
+        proxy::call(&stage, &RequestHead::bearer(token.expose()), calendar)
             .await
             .unwrap()
             .status,
@@ -86,16 +88,20 @@ async fn every_api_of_a_provider_can_be_reached_under_its_host() {
     let mut mail = get(Provider::Google, "/gmail/v1/users/me/messages");
     mail.host = Some("gmail.googleapis.com".to_owned());
     assert_eq!(
-        proxy::call(&stage, token.expose(), mail)
+        proxy::call(&stage, &RequestHead::bearer(token.expose()), mail)
             .await
             .unwrap()
             .status,
         StatusCode::OK
     );
     let query = "/services/data/v60.0/query?q=SELECT+Id,+Name+FROM+Opportunity";
-    let answer = proxy::call(&stage, token.expose(), get(Provider::Salesforce, query))
-        .await
-        .unwrap();
+    let answer = proxy::call(
+        &stage,
+        &RequestHead::bearer(token.expose()),
+        get(Provider::Salesforce, query),
+    )
+    .await
+    .unwrap();
     assert_eq!(answer.status, StatusCode::OK, "{:?}", answer.body);
 }
 
@@ -104,7 +110,7 @@ async fn nothing_passes_without_permission() {
     let stage = Stage::new().await;
     let (client, token) = agent(&stage).await;
     let list = || get(Provider::Slack, "/conversations.list");
-    let refused = proxy::call(&stage, token.expose(), list()).await;
+    let refused = proxy::call(&stage, &RequestHead::bearer(token.expose()), list()).await;
     assert!(matches!(
         refused,
         Err(proxy::Error::Vault(Error::NoAccount { .. }))
@@ -113,7 +119,7 @@ async fn nothing_passes_without_permission() {
     let before = stage.control.requests(Provider::Slack).len();
     let needs = async |request| {
         matches!(
-            proxy::call(&stage, token.expose(), request).await,
+            proxy::call(&stage, &RequestHead::bearer(token.expose()), request).await,
             Err(proxy::Error::Vault(Error::PermissionRequired { .. }))
         )
     };
@@ -139,7 +145,9 @@ async fn nothing_passes_without_permission() {
         before,
         "nothing was sent"
     );
-    proxy::call(&stage, token.expose(), list()).await.unwrap();
+    proxy::call(&stage, &RequestHead::bearer(token.expose()), list())
+        .await
+        .unwrap();
     assert_eq!(stage.events("call.refused").await, 3);
 }
 
@@ -156,7 +164,12 @@ async fn a_token_for_another_audience_or_nobody_is_refused() {
             .access_token(&client, Some(&stage.ada), "https://attorn.test/me/", &[]);
     let nobody = stage.bench.access_token(&client, None, &audience, &[]);
     for token in [elsewhere.expose().as_str(), nobody.expose(), "nonsense", ""] {
-        let refused = proxy::call(&stage, token, get(Provider::Slack, "/conversations.list")).await;
+        let refused = proxy::call(
+            &stage,
+            &RequestHead::bearer(token),
+            get(Provider::Slack, "/conversations.list"),
+        )
+        .await;
         assert!(matches!(refused, Err(proxy::Error::Token(_))));
     }
 }
@@ -194,7 +207,7 @@ async fn other_hosts_and_crooked_requests_are_refused() {
     crooked.push(connect);
     for request in crooked {
         let path = request.path_and_query.clone();
-        let refused = proxy::call(&stage, token.expose(), request).await;
+        let refused = proxy::call(&stage, &RequestHead::bearer(token.expose()), request).await;
         assert!(
             matches!(
                 refused,
@@ -222,9 +235,13 @@ async fn a_401_that_was_not_carried_out_is_answered_by_a_fresh_token() {
             Provider::Google => "/calendar/v3/calendars/primary/events",
             _ => "/services/data/v60.0/query?q=SELECT+Id+FROM+Opportunity",
         };
-        let answer = proxy::call(&stage, token.expose(), get(provider, path))
-            .await
-            .unwrap();
+        let answer = proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            get(provider, path),
+        )
+        .await
+        .unwrap();
         assert_eq!(answer.status, StatusCode::OK, "{provider}");
         assert_eq!(stage.refreshes(provider), 1, "{provider}");
     }
@@ -244,7 +261,12 @@ async fn what_the_person_revoked_is_noticed_by_the_next_call() {
             Provider::Salesforce => "/services/data/v60.0/query?q=SELECT+Id+FROM+Opportunity",
         };
         for _ in 0..2 {
-            let refused = proxy::call(&stage, token.expose(), get(provider, path)).await;
+            let refused = proxy::call(
+                &stage,
+                &RequestHead::bearer(token.expose()),
+                get(provider, path),
+            )
+            .await;
             let reason = match refused {
                 Err(proxy::Error::Vault(Error::Reconnect { reason, .. })) => reason,
                 Err(error) => panic!("{provider}: {error}"),
@@ -263,7 +285,14 @@ async fn a_providers_errors_are_passed_on_and_ours_are_typed() {
     let account = stage.link(Provider::Google).await;
     give(&stage, &client.id, &account, AccessMode::Call).await;
     let path = "/calendar/v3/calendars/primary/events";
-    let call = async || proxy::call(&stage, token.expose(), get(Provider::Google, path)).await;
+    let call = async || {
+        proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            get(Provider::Google, path),
+        )
+        .await
+    };
     stage.control.set_fault_on(
         Provider::Google,
         Target::Api,
@@ -350,9 +379,13 @@ async fn an_echo_of_the_token_is_removed_and_a_redirect_is_not_followed() {
     let account: Account = stage.link(Provider::Slack).await;
     give(&stage, &client.id, &account, AccessMode::Call).await;
     for path in ["/x%20y?q=a%2Fb", "/z"] {
-        let answer = proxy::call(&stage, token.expose(), get(Provider::Slack, path))
-            .await
-            .unwrap();
+        let answer = proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            get(Provider::Slack, path),
+        )
+        .await
+        .unwrap();
         let text = String::from_utf8(answer.body.to_vec()).unwrap();
         assert!(
             text.contains(&format!("GET /deep{path} HTTP/1.1")),
@@ -365,9 +398,13 @@ async fn an_echo_of_the_token_is_removed_and_a_redirect_is_not_followed() {
         }
         assert!(!answer.headers.contains_key("set-cookie"));
     }
-    let answer = proxy::call(&stage, token.expose(), get(Provider::Slack, "/away"))
-        .await
-        .unwrap();
+    let answer = proxy::call(
+        &stage,
+        &RequestHead::bearer(token.expose()),
+        get(Provider::Slack, "/away"),
+    )
+    .await
+    .unwrap();
     assert_eq!(answer.status, StatusCode::FOUND);
     assert_eq!(
         answer.headers["location"],

@@ -347,7 +347,7 @@ pub async fn tokens(engine: &Engine, seeded: &Seeded) -> Result<Tokens, Error> {
     ])
     .map_err(Error::new)?;
     let request = token::TokenRequest::parse(&params).map_err(Error::new)?;
-    let answer = token::grant(engine, request, &client)
+    let answer = token::grant(engine, request, &client, None)
         .await
         .map_err(Error::new)?;
     let refresh = answer

@@ -6,14 +6,16 @@
 pub mod authorize;
 mod backchannel;
 mod metadata;
+pub mod resource;
 mod revoke;
 mod token;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::oauth::{self, OauthError, Params, RequestHead};
@@ -40,6 +42,17 @@ pub fn routes() -> Router<Door> {
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(revoke::revoke))
         .route("/bc-authorize", post(backchannel::request))
+}
+
+/// An answer to a request with a proof has the nonce for the next one
+/// (RFC 9449 §8.2), at every endpoint and resource.
+pub async fn next_nonce(State(door): State<Door>, request: Request, next: Next) -> Response {
+    let has_proof = request.headers().contains_key("dpop");
+    let mut response = next.run(request).await;
+    if has_proof && let Ok(value) = HeaderValue::from_str(&oauth::dpop::nonce(&door.engine)) {
+        response.headers_mut().insert(resource::DPOP_NONCE, value);
+    }
+    response
 }
 
 /// Which bodies an endpoint takes.

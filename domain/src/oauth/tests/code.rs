@@ -173,7 +173,7 @@ async fn a_locked_person_and_a_frozen_client_get_nothing_from_then_on() {
         audience: None,
     };
     assert_eq!(
-        refused(token::grant(&bench, request, &client).await),
+        refused(token::grant(&bench, request, &client, None).await),
         Code::InvalidGrant
     );
 }

@@ -5,7 +5,9 @@ mod authorize;
 mod ciba;
 mod clients;
 mod code;
+mod dpop;
 mod exchange;
+mod key;
 mod refresh;
 mod tokens;
 
