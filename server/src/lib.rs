@@ -37,10 +37,8 @@ pub fn router(door: &Door) -> Router {
     let _ = any_spawner::Executor::init_tokio();
     let pages = Router::new()
         .merge(forms::routes())
-        .route(
-            "/authorize",
-            get(oauth::authorize::ask).post(oauth::authorize::decide),
-        )
+        .route("/authorize", get(oauth::authorize::ask))
+        .route("/authorize/decision", post(oauth::authorize::decide))
         .route("/live", get(live::live))
         .route("/api/{*function}", post(pages::server_functions))
         .fallback(pages::page)

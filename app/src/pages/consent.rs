@@ -20,7 +20,7 @@ pub fn page() -> AnyView {
 fn draw(asked: &Asked, consent: &ConsentView) -> AnyView {
     let title = tv("consent-title", &[("client", &consent.client_name)]);
     let body = view! {
-        <form class="sheet" method="post" action="/authorize">
+        <form class="sheet" method="post" action="/authorize/decision">
             <div>
                 <div class="pair">
                     {mark("client", "large")} <span class="dots" aria-hidden="true"></span>

@@ -13,7 +13,7 @@
 //! | `/approve/{id}` | the same | `decision` = `approve`, `deny` |
 //! | `/agent` | `/agent/runs` | `prompt` |
 //! | `/agent/runs/{id}` | `/agent/runs/{id}/cancel` | |
-//! | `/authorize` | the same | `decision` = `allow`, `deny`; `account` (repeated); the original parameters |
+//! | `/authorize/decision` | the page of `/authorize` | `decision` = `allow`, `deny`; `account` (repeated); the original parameters |
 //! | `/settings` | `/settings/password` | `current_password`, `new_password` |
 //! | `/admin/people` | the same | `name`, `email`, `password`, `role` = `person`, `admin` |
 //! | `/admin/people` | `/admin/people/{id}/state` | `state` = `active`, `locked` |

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::clients::{self, Client, ClientState, GrantType};
+use super::clients::{self, Client, GrantType};
 use super::dpop;
 use super::error::{Code, OauthError};
+use super::par;
 use super::params::Params;
 use crate::Engine;
 use crate::vault::{self, AccessMode};
@@ -123,6 +124,8 @@ pub struct AuthorizeRequest {
     pub login_hint: Option<String>,
     /// The thumbprint of the key the code is bound to (RFC 9449 §10).
     pub dpop_jkt: Option<String>,
+    /// Under which name it was pushed, and when (Unix milliseconds).
+    pub(super) pushed: Option<([u8; 32], i64)>,
     issuer: String,
 }
 
@@ -209,7 +212,12 @@ impl AuthorizeRequest {
         let Some(at) = auth_time else {
             return true;
         };
-        self.prompt.login
+        // What was pushed stays as it is: a sign-in since then is the one it asks for.
+        let again = match self.pushed {
+            Some((_, pushed_at)) => at < pushed_at,
+            None => true,
+        };
+        (self.prompt.login && again)
             || self
                 .max_age
                 .is_some_and(|age| now - at > age.saturating_mul(1000))
@@ -242,14 +250,29 @@ pub fn query_after_sign_in(params: &Params) -> String {
 /// # Errors
 /// [`AuthorizeError`].
 pub async fn check(engine: &Engine, params: &Params) -> Result<AuthorizeRequest, AuthorizeError> {
-    let client = clients::get(engine, params.need("client_id")?)
-        .await
-        .map_err(|error| match error {
-            clients::Error::Storage(error) => error.into(),
-            error => OauthError::request("there is no such client").because(error),
-        })?
-        .filter(|client| client.state == ClientState::Active)
-        .ok_or_else(|| OauthError::request("there is no such client"))?;
+    let client = clients::known(engine, params.need("client_id")?).await?;
+    let pushed = params.get("request_uri").filter(|uri| par::is_ours(uri));
+    if let Some(request_uri) = pushed {
+        let pushed = par::find(engine, &client.id, request_uri).await?;
+        let mut request = judge_pushed(engine, &client, &pushed.params).await?;
+        request.pushed = Some((pushed.hash, pushed.created_at));
+        return Ok(request);
+    }
+    if client.metadata.require_pushed_authorization_requests {
+        return Err(OauthError::request(
+            "this client must push its authorization requests (RFC 9126)",
+        )
+        .into());
+    }
+    judge_pushed(engine, &client, params).await
+}
+
+/// Judges the parameters themselves, however they came.
+pub(super) async fn judge_pushed(
+    engine: &Engine,
+    client: &Client,
+    params: &Params,
+) -> Result<AuthorizeRequest, AuthorizeError> {
     let redirect_uri = match (params.get("redirect_uri"), client.redirect_uris.as_slice()) {
         (Some(asked), _) if client.redirects_to(asked) => asked.to_owned(),
         (None, [only]) => only.clone(),
@@ -262,12 +285,11 @@ pub async fn check(engine: &Engine, params: &Params) -> Result<AuthorizeRequest,
     };
     let issuer = engine.settings.issuer.clone();
     let state = params.get("state").map(str::to_owned);
-    match judge(engine, params, &client).await {
+    match judge(engine, params, client).await {
         Ok(judged) => Ok(AuthorizeRequest {
             redirect_uri,
             state,
             issuer,
-            client,
             ..judged
         }),
         Err(error) => {
@@ -297,10 +319,11 @@ async fn judge(
             "signed requests are not supported",
         ));
     }
+    // What was pushed here was looked up before.
     if params.get("request_uri").is_some() {
         return Err(OauthError::new(
             Code::RequestUriNotSupported,
-            "request_uri is not supported",
+            "only a request_uri from the pushed authorization request endpoint is taken",
         ));
     }
     if params.need("response_type")? != "code" {
@@ -355,13 +378,14 @@ async fn judge(
         code_challenge,
         details,
         prompt: prompt(params)?,
-        max_age,
+        max_age: max_age.or(client.metadata.default_max_age.map(i64::from)),
         login_hint: params.get("login_hint").map(str::to_owned),
         dpop_jkt: dpop_jkt(params)?,
         client: client.clone(),
         redirect_uri: String::new(),
         state: None,
         issuer: String::new(),
+        pushed: None,
     })
 }
 

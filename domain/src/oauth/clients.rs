@@ -238,6 +238,22 @@ pub async fn get(engine: &Engine, id: &str) -> Result<Option<Client>, Error> {
     Ok(found.map(|stored| stored.client))
 }
 
+/// The active client with this id, as a request names it.
+///
+/// # Errors
+/// `invalid_request` when there is none, or it is frozen.
+pub(super) async fn known(engine: &Engine, id: &str) -> Result<Client, OauthError> {
+    let none = || OauthError::request("there is no such client");
+    get(engine, id)
+        .await
+        .map_err(|error| match error {
+            Error::Storage(error) => error.into(),
+            error => none().because(error),
+        })?
+        .filter(|client| client.state == ClientState::Active)
+        .ok_or_else(none)
+}
+
 /// The client that runs in this very process, if one is registered.
 ///
 /// # Errors
@@ -286,6 +302,40 @@ pub async fn freeze(
                         .client(&id)
                         .data("state", state.word())
                         .data("by", by.as_deref().unwrap_or("command")),
+                );
+                tx.signal(None, "client", &id);
+                Ok(stored.client)
+            })
+        })
+        .await
+}
+
+/// Replaces what a client is registered with, as it asks itself. Its id, kind,
+/// secret and age stay.
+///
+/// # Errors
+/// [`Error::Invalid`] with a sentence, [`Error::NotFound`].
+pub(super) async fn replace(engine: &Engine, id: &str, new: NewClient) -> Result<Client, Error> {
+    super::registration::check(&new)?;
+    let (at, id, new) = (engine.clone(), id.to_owned(), std::sync::Arc::new(new));
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, id, new) = (at.clone(), id.clone(), new.clone());
+            Box::pin(async move {
+                let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
+                let client = &mut stored.client;
+                client.name = new.name.trim().to_owned();
+                client.redirect_uris.clone_from(&new.redirect_uris);
+                client.grant_types.clone_from(&new.grant_types);
+                client.scopes.clone_from(&new.scopes);
+                client.metadata = new.metadata.clone();
+                tx.update_client(&engine.keys, client, stored.secret_hash)
+                    .await?;
+                tx.record(
+                    Event::new(Kind::ClientChanged)
+                        .client(&id)
+                        .data("by", "the client"),
                 );
                 tx.signal(None, "client", &id);
                 Ok(stored.client)

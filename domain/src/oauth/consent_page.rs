@@ -147,12 +147,21 @@ pub async fn allow(
         used_at: None,
         dpop_jkt: request.dpop_jkt.clone(),
     };
-    let at = engine.clone();
+    let (at, pushed) = (engine.clone(), request.pushed);
     engine
         .store
         .write(move |tx| {
             let (engine, row, chosen) = (at.clone(), row.clone(), chosen.clone());
             Box::pin(async move {
+                // RFC 9126 §4: a request_uri is answered once.
+                if let Some((hash, _)) = pushed
+                    && !tx.use_pushed(hash).await?
+                {
+                    return Err(OauthError::new(
+                        Code::InvalidRequestUri,
+                        "this request was answered already; begin again at the application",
+                    ));
+                }
                 if !tx.client_is_active(&engine.keys, &row.client_id).await?
                     || !tx.person_is_active(&engine.keys, &row.person_id).await?
                 {
@@ -198,6 +207,7 @@ pub async fn deny(
     request: &AuthorizeRequest,
 ) -> Result<Url, OauthError> {
     let (person, client) = (person_id.to_owned(), request.client.id.clone());
+    let pushed = request.pushed;
     engine
         .store
         .write(move |tx| {
@@ -205,6 +215,9 @@ pub async fn deny(
                 .person(&person)
                 .client(&client);
             Box::pin(async move {
+                if let Some((hash, _)) = pushed {
+                    tx.use_pushed(hash).await?;
+                }
                 tx.record(event);
                 Ok::<_, OauthError>(())
             })

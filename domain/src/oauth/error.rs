@@ -58,6 +58,8 @@ codes! {
     ConsentRequired => "consent_required", 400;
     /// `request` is not supported.
     RequestNotSupported => "request_not_supported", 400;
+    /// The `request_uri` is not good (any more).
+    InvalidRequestUri => "invalid_request_uri", 400;
     /// `request_uri` is not supported.
     RequestUriNotSupported => "request_uri_not_supported", 400;
     // RFC 6750 §3.1

@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use super::authorize;
-use super::clients::GrantType;
+use super::clients::{AuthMethod, GrantType};
+use super::dpop;
+use super::registration::RegistrationPolicy;
 use super::token::EXCHANGE_AUTH0;
 use crate::Engine;
 use crate::approval;
@@ -27,11 +29,15 @@ pub fn openid_configuration(engine: &Engine) -> Value {
     let details: Vec<&str> = std::iter::once(authorize::ACCOUNT_ACCESS)
         .chain(approval::types::KNOWN.iter().map(|(name, _)| *name))
         .collect();
-    json!({
+    let mut document = json!({
         "issuer": engine.settings.issuer,
         "authorization_endpoint": url("authorize"),
         "token_endpoint": url("oauth/token"),
         "revocation_endpoint": url("oauth/revoke"),
+        "introspection_endpoint": url("oauth/introspect"),
+        "userinfo_endpoint": url("userinfo"),
+        "pushed_authorization_request_endpoint": url("oauth/par"),
+        "require_pushed_authorization_requests": false,
         "jwks_uri": url(".well-known/jwks.json"),
         "backchannel_authentication_endpoint": url("bc-authorize"),
         "backchannel_token_delivery_modes_supported": ["poll"],
@@ -40,11 +46,17 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": grants,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["RS256"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "scopes_supported": authorize::SCOPES,
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "email", "email_verified"],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-        "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+        "token_endpoint_auth_methods_supported": AuthMethod::WORDS,
+        "token_endpoint_auth_signing_alg_values_supported": dpop::ALGORITHMS,
+        "revocation_endpoint_auth_methods_supported": AuthMethod::WORDS,
+        "revocation_endpoint_auth_signing_alg_values_supported": dpop::ALGORITHMS,
+        "introspection_endpoint_auth_methods_supported": AuthMethod::WORDS[..3],
+        "introspection_endpoint_auth_signing_alg_values_supported": dpop::ALGORITHMS,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
         "authorization_details_types_supported": details,
@@ -52,7 +64,11 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
         "protected_resources": [engine.settings.proxy_audience(), engine.settings.me_audience()],
-    })
+    });
+    if !matches!(engine.settings.registration, RegistrationPolicy::Off) {
+        document["registration_endpoint"] = url("oidc/register").into();
+    }
+    document
 }
 
 /// `/.well-known/oauth-authorization-server` (RFC 8414): the same members;
@@ -82,6 +98,7 @@ pub fn protected_resource(engine: &Engine, which: Resource) -> Value {
         "resource_name": name,
         "authorization_servers": [engine.settings.issuer],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
         "jwks_uri": engine.settings.url(".well-known/jwks.json"),
     });
     if !scopes.is_empty() {

@@ -1,12 +1,15 @@
 //! The authorization server: clients, consents, and our own tokens.
 //!
 //! The map:
-//! - [`clients`]: who may talk to us; [`authenticate`]: proving it, by secret
+//! - [`clients`]: who may talk to us, registered by an admin or by themselves
+//!   ([`dynamic_registration`]); [`authenticate`]: proving it, by secret
 //!   or `assertion`; `jws`, `client_keys`, `replay`: other people's tokens,
 //!   their keys, and ids that work once; [`RequestHead`]: what a request says
 //!   outside its parameters.
 //! - [`authorize`]: judging a request of the code flow; [`allow`], [`deny`]:
 //!   what the person answers; [`consents`]: what they allowed which client.
+//! - [`par`]: requests that were pushed; [`introspect`], [`userinfo`]: what a
+//!   token is worth, and whom it is about.
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
 //! - [`backchannel`]: a request for an approval (CIBA), read from the wire.
@@ -35,13 +38,16 @@ mod code;
 pub mod consent_page;
 pub mod consents;
 pub mod dpop;
+pub mod dynamic_registration;
 pub mod error;
 pub mod exchange;
 pub mod families;
 mod id_token;
+pub mod introspect;
 mod jws;
 mod jwt;
 pub mod metadata;
+pub mod par;
 pub mod params;
 mod refresh;
 mod registration;
@@ -54,6 +60,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 pub mod token;
+pub mod userinfo;
 
 pub use access::Presented;
 pub use authenticate::{ClientCredentials, Via, authenticate, client_of};

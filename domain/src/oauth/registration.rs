@@ -105,7 +105,8 @@ pub(super) fn check_redirect(text: &str) -> Result<(), Error> {
     }
 }
 
-fn check(new: &NewClient) -> Result<(), Error> {
+/// Judges what somebody wants to register.
+pub(super) fn check(new: &NewClient) -> Result<(), Error> {
     let visible = |text: &str| {
         let length = text.chars().count();
         (1..=100).contains(&length) && !text.chars().any(char::is_control)

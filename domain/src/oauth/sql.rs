@@ -174,6 +174,45 @@ impl Tx {
             .transpose()
     }
 
+    /// Keeps the token with which a client manages its registration.
+    pub(super) async fn set_registration_hash(
+        &mut self,
+        id: &str,
+        hash: [u8; 32],
+    ) -> Result<(), Error> {
+        self.execute(
+            "update clients set registration_hash = $2 where id = $1",
+            vec![id.into(), hash.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Ends the management of a registration.
+    pub(super) async fn forget_registration(&mut self, id: &str) -> Result<(), Error> {
+        self.execute(
+            "update clients set registration_hash = null where id = $1",
+            vec![id.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Whether this is the hash of the token that manages this registration.
+    pub(super) async fn has_registration_hash(
+        &mut self,
+        id: &str,
+        hash: [u8; 32],
+    ) -> Result<bool, Error> {
+        let row = self
+            .optional(
+                "select id from clients where id = $1 and registration_hash = $2",
+                vec![id.into(), hash.into()],
+            )
+            .await?;
+        Ok(row.is_some())
+    }
+
     pub(super) async fn embedded_client(
         &mut self,
         keys: &Keyring,

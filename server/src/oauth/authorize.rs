@@ -79,7 +79,22 @@ pub async fn ask(
     .await
 }
 
-/// `POST /authorize`: `decision` is `allow` or `deny`, `account` the ticked
+/// `POST /authorize`: a client may send the browser with a post as well
+/// (OpenID Connect Core §3.1.2.1). It comes from another site, so the browser
+/// sends no session with it: it is led on to the page, and comes with one.
+pub async fn by_post(State(door): State<Door>, request: Request) -> Response {
+    match super::read(&door, request, super::Takes::Form).await {
+        Ok((_, params)) => {
+            let query: String = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(params.pairs())
+                .finish();
+            Redirect::to(&format!("/authorize?{query}")).into_response()
+        }
+        Err(error) => super::refusal(&error),
+    }
+}
+
+/// `POST /authorize/decision`: `decision` is `allow` or `deny`, `account` the ticked
 /// accounts, and the original parameters again, judged anew.
 pub async fn decide(State(door): State<Door>, signed_in: SignedIn, posted: Posted) -> Response {
     let params = match Params::new(posted.others(&["decision", "account"])) {

@@ -5,10 +5,14 @@
 
 pub mod authorize;
 mod backchannel;
+mod introspect;
 mod metadata;
+mod par;
+mod register;
 pub mod resource;
 mod revoke;
 mod token;
+mod userinfo;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -39,8 +43,19 @@ pub fn routes() -> Router<Door> {
             get(metadata::protected_resource),
         )
         .route("/.well-known/jwks.json", get(metadata::jwks))
+        .route("/authorize", post(authorize::by_post))
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(revoke::revoke))
+        .route("/oauth/introspect", post(introspect::answer))
+        .route("/oauth/par", post(par::push))
+        .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
+        .route("/oidc/register", post(register::register))
+        .route(
+            "/oidc/register/{client_id}",
+            get(register::read_back)
+                .put(register::replace)
+                .delete(register::end),
+        )
         .route("/bc-authorize", post(backchannel::request))
 }
 

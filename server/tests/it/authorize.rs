@@ -48,12 +48,12 @@ async fn a_person_is_asked_and_the_answer_goes_to_the_client() {
     assert!(policy.contains("form-action 'self' https://agent.test"));
     let mut answer = fields.clone();
     answer.push(("decision", "deny"));
-    let denied = house.post("/authorize", &cookie, &answer).await;
+    let denied = house.post("/authorize/decision", &cookie, &answer).await;
     assert_eq!(denied.status, 303);
     assert!(denied.location().contains("error=access_denied"));
     answer.pop();
     answer.push(("decision", "allow"));
-    let allowed = house.post("/authorize", &cookie, &answer).await;
+    let allowed = house.post("/authorize/decision", &cookie, &answer).await;
     assert!(allowed.location().starts_with(CALLBACK));
     assert!(allowed.location().contains("code=") && allowed.location().contains("state=s1"));
 }
@@ -80,7 +80,7 @@ async fn a_foreign_redirect_is_told_to_the_person_and_never_followed() {
             if !cookie.is_empty() {
                 let mut posted = fields.clone();
                 posted.push(("decision", "allow"));
-                let answer = house.post("/authorize", cookie, &posted).await;
+                let answer = house.post("/authorize/decision", cookie, &posted).await;
                 assert!((400..500).contains(&answer.status), "{change:?}");
                 assert_eq!(answer.location(), "", "{change:?}");
             }
@@ -122,17 +122,42 @@ async fn a_parameter_twice_or_no_decision_gives_no_code() {
     let agent = house.agent().await;
     let cookie = house.signed_in(&house.ada).await;
     let mut fields = asking(&agent.client, &[]);
-    let undecided = house.post("/authorize", &cookie, &fields).await;
+    let undecided = house.post("/authorize/decision", &cookie, &fields).await;
     assert_eq!(undecided.status, 400);
     fields.push(("client_id", "other"));
     assert_eq!(house.get(&address(&fields), &cookie).await.status, 400);
     fields.push(("decision", "allow"));
-    assert_eq!(house.post("/authorize", &cookie, &fields).await.status, 400);
+    assert_eq!(
+        house
+            .post("/authorize/decision", &cookie, &fields)
+            .await
+            .status,
+        400
+    );
     let mut fields = asking(&agent.client, &[]);
     fields.push(("decision", "allow"));
     fields.push(("account", "acc_of_somebody_else"));
-    let foreign = house.post("/authorize", &cookie, &fields).await;
+    let foreign = house.post("/authorize/decision", &cookie, &fields).await;
     assert_eq!(foreign.status, 400, "an account that was not offered");
     let codes = "select count(*) as n from authorization_codes";
     assert_eq!(house.count(codes).await, 0);
+}
+
+#[tokio::test]
+async fn a_client_may_send_the_browser_with_a_post_from_another_site() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let fields = asking(&agent.client, &[]);
+    let request = house
+        .request(axum::http::Method::POST, "/authorize", "")
+        .header("origin", "https://agent.test")
+        .header("sec-fetch-site", "cross-site")
+        .header("content-type", crate::house::FORM)
+        .body(form(&fields));
+    let led_on = house.send(request).await;
+    assert_eq!(led_on.status, 303);
+    let cookie = house.signed_in(&house.ada).await;
+    let page = house.get(led_on.location(), &cookie).await;
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("Release bot"));
 }

@@ -38,7 +38,12 @@ async fn a_post_from_another_site_changes_nothing() {
         ("origin", "null"),
         ("origin", "http://localhost:1"),
     ] {
-        for path in ["/sign-out", "/sign-in", "/authorize", "/api/anything"] {
+        for path in [
+            "/sign-out",
+            "/sign-in",
+            "/authorize/decision",
+            "/api/anything",
+        ] {
             let forged = house
                 .request(Method::POST, path, &cookie)
                 .header(header::CONTENT_TYPE, FORM)

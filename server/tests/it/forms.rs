@@ -11,7 +11,7 @@ const PERSON: [&str; 9] = [
     "/approve/none",
     "/agent/runs",
     "/agent/runs/none/cancel",
-    "/authorize",
+    "/authorize/decision",
 ];
 const ADMIN: [&str; 6] = [
     "/admin/people",

@@ -200,7 +200,7 @@ impl Process {
             ("code_challenge_method", "S256"),
             ("decision", "allow"),
         ];
-        let allowed = self.post("/authorize", &fields).await;
+        let allowed = self.post("/authorize/decision", &fields).await;
         let back = Url::parse(allowed.location()).unwrap();
         let code = back.query_pairs().find(|(name, _)| name == "code");
         let fields = [
