@@ -251,6 +251,16 @@ step-failed = Failed
 step-unknown = Outcome unknown
 
 ## Consent
+logout-title = Sign out of Attorn?
+logout-lede = { $client } asks to sign you out here. Your agents and linked accounts are not affected.
+logout-lede-nobody = Your agents and linked accounts are not affected.
+logout-stay = Stay signed in
+logout-go = Sign out
+logout-done-title = You are signed out
+logout-done-text = This browser is no longer signed in to Attorn.
+logout-again = Sign in again
+logout-refused-title = Nobody was signed out
+logout-refused-text = The application sent a request that cannot be followed.
 consent-title = { $client } asks for access
 consent-verified = Registered by an admin of this Attorn
 consent-unverified = Registered by itself; nobody vouches for its name

@@ -116,6 +116,19 @@ pub struct ConsentAccount {
 #[derive(Clone, Debug)]
 pub struct ConsentAsked(pub Arc<ConsentView>);
 
+/// A client's wish that the person sign out, put before them.
+#[derive(Clone, Debug, Default)]
+pub struct LogoutView {
+    /// Who wishes it, if it says.
+    pub client_name: Option<String>,
+    /// The original parameters, posted back as hidden fields.
+    pub params: Vec<(String, String)>,
+}
+
+/// The wish as the server provides it.
+#[derive(Clone, Debug)]
+pub struct LogoutAsked(pub Arc<LogoutView>);
+
 pub(crate) fn viewer() -> Option<Viewer> {
     use_context::<SignedIn>().and_then(|signed_in| signed_in.0)
 }

@@ -39,6 +39,8 @@ pub fn router(door: &Door) -> Router {
         .merge(forms::routes())
         .route("/authorize", get(oauth::authorize::ask))
         .route("/authorize/decision", post(oauth::authorize::decide))
+        .route("/oidc/logout", get(oauth::logout::ask))
+        .route("/oidc/logout/decision", post(oauth::logout::decide))
         .route("/live", get(live::live))
         .route("/api/{*function}", post(pages::server_functions))
         .fallback(pages::page)

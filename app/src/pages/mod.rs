@@ -14,6 +14,7 @@
 //! | `/agent` | `/agent/runs` | `prompt` |
 //! | `/agent/runs/{id}` | `/agent/runs/{id}/cancel` | |
 //! | `/authorize/decision` | the page of `/authorize` | `decision` = `allow`, `deny`; `account` (repeated); the original parameters |
+//! | `/oidc/logout` | `/oidc/logout/decision` | the original parameters |
 //! | `/settings` | `/settings/password` | `current_password`, `new_password` |
 //! | `/admin/people` | the same | `name`, `email`, `password`, `role` = `person`, `admin` |
 //! | `/admin/people` | `/admin/people/{id}/state` | `state` = `active`, `locked` |
@@ -43,6 +44,7 @@ mod overview;
 mod problem;
 mod settings;
 mod sign_in;
+mod sign_out;
 
 use std::future::Future;
 
@@ -77,6 +79,8 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/agent/runs") view=agent::page ssr=SsrMode::Async />
                 <Route path=path!("/agent/runs/:id") view=agent::run_page ssr=SsrMode::Async />
                 <Route path=path!("/authorize") view=consent::page ssr=SsrMode::Async />
+                <Route path=path!("/oidc/logout") view=sign_out::page ssr=SsrMode::Async />
+                <Route path=path!("/oidc/logout/done") view=sign_out::page ssr=SsrMode::Async />
                 <Route path=path!("/activity") view=activity::page ssr=SsrMode::Async />
                 <Route path=path!("/settings") view=settings::page ssr=SsrMode::Async />
                 <Route path=path!("/admin/people") view=admin::people ssr=SsrMode::Async />

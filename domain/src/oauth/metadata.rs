@@ -36,6 +36,7 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "revocation_endpoint": url("oauth/revoke"),
         "introspection_endpoint": url("oauth/introspect"),
         "userinfo_endpoint": url("userinfo"),
+        "end_session_endpoint": url("oidc/logout"),
         "pushed_authorization_request_endpoint": url("oauth/par"),
         "require_pushed_authorization_requests": false,
         "jwks_uri": url(".well-known/jwks.json"),

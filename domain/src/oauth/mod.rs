@@ -10,6 +10,7 @@
 //!   what the person answers; [`consents`]: what they allowed which client.
 //! - [`par`]: requests that were pushed; [`introspect`], [`userinfo`]: what a
 //!   token is worth, and whom it is about.
+//! - [`logout`]: signing out at the wish of a client.
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
 //! - [`backchannel`]: a request for an approval (CIBA), read from the wire.
@@ -46,6 +47,7 @@ mod id_token;
 pub mod introspect;
 mod jws;
 mod jwt;
+pub mod logout;
 pub mod metadata;
 pub mod par;
 pub mod params;

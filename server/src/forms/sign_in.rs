@@ -108,21 +108,33 @@ pub async fn sign_out(
     session: Session,
     signed_in: Option<axum::Extension<SignedIn>>,
 ) -> Response {
-    if let Some(axum::Extension(signed_in)) = signed_in
-        && let Err(error) = identity::signed_out(&door.engine, &signed_in.person.id).await
-    {
-        tracing::error!(%error, "a sign-out could not be recorded");
-        return crate::pages::unavailable(&door);
-    }
-    if let Err(error) = session::end(&session).await {
-        tracing::error!(%error, "a session could not be ended");
-        return crate::pages::unavailable(&door);
+    let signed_in = signed_in.map(|axum::Extension(signed_in)| signed_in);
+    if let Err(response) = ended(&door, &session, signed_in.as_ref()).await {
+        return response;
     }
     let mut response = see("/sign-in").into_response();
     response
         .headers_mut()
         .insert("clear-site-data", HeaderValue::from_static("\"cache\""));
     response
+}
+
+/// Ends a session and records it. The error is the answer to give.
+pub async fn ended(
+    door: &Door,
+    session: &Session,
+    signed_in: Option<&SignedIn>,
+) -> Result<(), Response> {
+    if let Some(signed_in) = signed_in
+        && let Err(error) = identity::signed_out(&door.engine, &signed_in.person.id).await
+    {
+        tracing::error!(%error, "a sign-out could not be recorded");
+        return Err(crate::pages::unavailable(door));
+    }
+    session::end(session).await.map_err(|error| {
+        tracing::error!(%error, "a session could not be ended");
+        crate::pages::unavailable(door)
+    })
 }
 
 /// `POST /settings/password`: `current_password`, `new_password`. Other sessions end.

@@ -6,6 +6,7 @@
 pub mod authorize;
 mod backchannel;
 mod introspect;
+pub mod logout;
 mod metadata;
 mod par;
 mod register;
@@ -49,6 +50,7 @@ pub fn routes() -> Router<Door> {
         .route("/oauth/introspect", post(introspect::answer))
         .route("/oauth/par", post(par::push))
         .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
+        .route("/oidc/logout", post(logout::by_post))
         .route("/oidc/register", post(register::register))
         .route(
             "/oidc/register/{client_id}",

@@ -12,6 +12,7 @@ mod exchange;
 mod forms;
 mod house;
 mod introspect;
+mod logout;
 mod pages;
 mod par;
 mod process;
