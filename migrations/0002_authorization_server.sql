@@ -24,3 +24,7 @@ alter table token_families add column dpop_jkt text;
 
 -- The token with which a client manages its own registration (RFC 7592).
 alter table clients add column registration_hash bytea;
+
+-- When the metadata document of a client was fetched, where its id is the
+-- document's address.
+alter table clients add column fetched_at bigint;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::error::OauthError;
+use super::metadata_document;
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::secret::Secret;
@@ -244,6 +245,14 @@ pub async fn get(engine: &Engine, id: &str) -> Result<Option<Client>, Error> {
 /// `invalid_request` when there is none, or it is frozen.
 pub(super) async fn known(engine: &Engine, id: &str) -> Result<Client, OauthError> {
     let none = || OauthError::request("there is no such client");
+    if let Some(address) = metadata_document::address(id) {
+        let client = metadata_document::client(engine, &address).await?;
+        return if client.state == ClientState::Active {
+            Ok(client)
+        } else {
+            Err(none())
+        };
+    }
     get(engine, id)
         .await
         .map_err(|error| match error {

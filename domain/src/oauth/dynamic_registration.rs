@@ -66,7 +66,7 @@ impl From<clients::Error> for OauthError {
 }
 
 /// What a client asks to be.
-fn read(body: &Map<String, Value>) -> Result<NewClient, OauthError> {
+pub(super) fn read(body: &Map<String, Value>) -> Result<NewClient, OauthError> {
     let mut kept = Map::new();
     for name in KEPT {
         if let Some(value) = body.get(name).filter(|value| !value.is_null()) {

@@ -66,6 +66,8 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "request_uri_parameter_supported": false,
         "protected_resources": [engine.settings.proxy_audience(), engine.settings.me_audience()],
     });
+    document["client_id_metadata_document_supported"] =
+        matches!(engine.settings.registration, RegistrationPolicy::Open).into();
     if !matches!(engine.settings.registration, RegistrationPolicy::Off) {
         document["registration_endpoint"] = url("oidc/register").into();
     }

@@ -2,7 +2,7 @@
 //!
 //! The map:
 //! - [`clients`]: who may talk to us, registered by an admin or by themselves
-//!   ([`dynamic_registration`]); [`authenticate`]: proving it, by secret
+//!   ([`dynamic_registration`], `metadata_document`); [`authenticate`]: proving it, by secret
 //!   or `assertion`; `jws`, `client_keys`, `replay`: other people's tokens,
 //!   their keys, and ids that work once; [`RequestHead`]: what a request says
 //!   outside its parameters.
@@ -49,6 +49,7 @@ mod jws;
 mod jwt;
 pub mod logout;
 pub mod metadata;
+mod metadata_document;
 pub mod par;
 pub mod params;
 mod refresh;

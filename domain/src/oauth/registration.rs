@@ -120,7 +120,7 @@ pub(super) fn check(new: &NewClient) -> Result<(), Error> {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         // A subject of a token is a person or a client; the ids must never meet.
-        if !right || id.starts_with("per_") {
+        if (!right || id.starts_with("per_")) && super::metadata_document::address(id).is_none() {
             return invalid("a client id has 3 to 100 letters, digits, '-', '_' or '.'");
         }
     }

@@ -188,6 +188,27 @@ impl Tx {
         Ok(())
     }
 
+    /// When a client's metadata document was fetched, Unix milliseconds.
+    pub(super) async fn client_fetched_at(&mut self, id: &str) -> Result<Option<i64>, Error> {
+        let row = self
+            .optional(
+                "select fetched_at from clients where id = $1",
+                vec![id.into()],
+            )
+            .await?;
+        row.map_or(Ok(None), |row| row.get("fetched_at"))
+    }
+
+    /// Notes when a client's metadata document was fetched.
+    pub(super) async fn set_client_fetched_at(&mut self, id: &str, at: i64) -> Result<(), Error> {
+        self.execute(
+            "update clients set fetched_at = $2 where id = $1",
+            vec![id.into(), at.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Ends the management of a registration.
     pub(super) async fn forget_registration(&mut self, id: &str) -> Result<(), Error> {
         self.execute(

@@ -15,16 +15,19 @@ mod revoke;
 mod token;
 mod userinfo;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::oauth::{self, OauthError, Params, RequestHead};
 use serde_json::Value;
+use tower_http::cors::{Any, CorsLayer};
 
 use crate::door::{ClientAddress, Door};
 
@@ -59,6 +62,27 @@ pub fn routes() -> Router<Door> {
                 .delete(register::end),
         )
         .route("/bc-authorize", post(backchannel::request))
+        .layer(open_to_scripts())
+}
+
+/// Public clients are pages of other origins as well. Nothing here looks at a
+/// cookie, so any origin may ask; what it gets it must pay for with a code and
+/// its verifier.
+fn open_to_scripts() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("dpop"),
+        ])
+        .expose_headers([
+            resource::DPOP_NONCE,
+            header::WWW_AUTHENTICATE,
+            header::RETRY_AFTER,
+        ])
+        .max_age(Duration::from_secs(3600))
 }
 
 /// An answer to a request with a proof has the nonce for the next one

@@ -69,3 +69,33 @@ async fn the_published_keys_are_public_keys_only() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_page_of_another_origin_may_ask_the_machines_endpoints_but_never_with_a_cookie() {
+    let house = House::open().await;
+    for path in [
+        "/oauth/token",
+        "/oauth/par",
+        "/oauth/revoke",
+        "/userinfo",
+        "/oidc/register",
+        "/.well-known/jwks.json",
+    ] {
+        let preflight = house
+            .request(axum::http::Method::OPTIONS, path, "")
+            .header("origin", "https://spa.example")
+            .header("access-control-request-method", "POST")
+            .header(
+                "access-control-request-headers",
+                "authorization, dpop, content-type",
+            );
+        let answer = house.send(preflight).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            "",
+            "{path}"
+        );
+    }
+}
