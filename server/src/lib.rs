@@ -17,6 +17,7 @@ pub mod forms;
 pub mod health;
 pub mod link;
 pub mod live;
+pub mod me;
 pub mod oauth;
 pub mod pages;
 pub mod proxy;
@@ -51,6 +52,7 @@ pub fn router(door: &Door) -> Router {
         .layer(from_fn_with_state(door.clone(), door::same_origin));
     let machines = Router::new()
         .merge(oauth::routes())
+        .merge(me::routes())
         .route("/proxy/{*rest}", any(proxy::call))
         .layer(from_fn_with_state(door.clone(), oauth::next_nonce))
         .route("/healthz", get(health::alive))

@@ -48,10 +48,7 @@ pub async fn page(State(door): State<Door>, request: Request) -> Response {
 
 /// Where a link page's form leads: to the provider's consent page, and where
 /// that sends a browser on to (`form-action` holds along the whole chain).
-async fn provider_origins(door: &Door, path: &str) -> Vec<String> {
-    let Some(id) = path.strip_prefix("/accounts/link/") else {
-        return Vec::new();
-    };
+pub async fn provider_origins(door: &Door, id: &str) -> Vec<String> {
     let Ok(Some(connection)) = connections::get(&door.engine, id).await else {
         return Vec::new();
     };
@@ -86,10 +83,11 @@ pub async fn render(door: &Door, request: Request, extras: Extras) -> Response {
         .map_or_else(String::new, |trace| trace.0.clone());
     let viewer = viewer(parts.extensions.get::<SignedIn>());
     let mut extras = extras;
-    let (linking, signing_in) = (
-        provider_origins(door, parts.uri.path()).await,
-        after_sign_in(door, &parts.uri).await,
-    );
+    let linking = match parts.uri.path().strip_prefix("/accounts/link/") {
+        Some(connection) => provider_origins(door, connection).await,
+        None => Vec::new(),
+    };
+    let signing_in = after_sign_in(door, &parts.uri).await;
     extras
         .form_action
         .extend(linking.into_iter().chain(signing_in));

@@ -48,6 +48,10 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             );
             tell("sweeping codes", oauth::sweep(&engine).await.map(|_| ()));
             tell(
+                "sweeping tickets",
+                vault::connect::sweep(&engine).await.map(|_| ()),
+            );
+            tell(
                 "sweeping link attempts",
                 vault::link::sweep(&engine).await.map(|_| ()),
             );

@@ -93,18 +93,32 @@ pub struct LinkAgent {
     pub release: bool,
 }
 
+/// The page of a ticket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketPage {
+    /// What would be linked.
+    pub connection: ConnectionCard,
+    /// The client that asks.
+    pub agent: LinkAgent,
+    /// Accounts there that work already: id and label.
+    pub accounts: Vec<(String, String)>,
+    /// The host the browser goes back to.
+    pub returns_to: String,
+}
+
 #[cfg(feature = "ssr")]
 pub(crate) mod ssr {
     use std::collections::HashMap;
 
     use domain::oauth::{ClientState, clients};
+    use domain::vault::connect::{self, TicketError};
     use domain::vault::connections::{self, Connection, ConnectionState};
     use domain::vault::permissions::{self, Permission, PermissionState};
     use domain::vault::providers;
     use domain::vault::{AccessMode, Account, AccountState, Reason, accounts};
 
     use super::super::{Problem, Seen, Status, Tone, stamp};
-    use super::{AccountCard, AgentAccess, ConnectionCard, LinkAgent, LinkPage};
+    use super::{AccountCard, AgentAccess, ConnectionCard, LinkAgent, LinkPage, TicketPage};
     use crate::words::{t, tv};
 
     /// What a provider's scopes mean. A scope the catalogue does not know shows itself.
@@ -300,5 +314,33 @@ pub(crate) mod ssr {
             connection: connection_card(&connection, &mine),
             agent,
         })
+    }
+
+    /// The page of a ticket for whoever is signed in; or whether it is
+    /// somebody else's (`true`) or no good any more (`false`).
+    pub async fn ticket_page(
+        seen: &Seen,
+        ticket: &str,
+    ) -> Result<Result<TicketPage, bool>, Problem> {
+        let found = match connect::ticket(&seen.engine, &seen.viewer.person_id, ticket).await {
+            Ok(found) => found,
+            Err(TicketError::Gone) => return Ok(Err(false)),
+            Err(TicketError::SomebodyElse) => return Ok(Err(true)),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Ok(TicketPage {
+            connection: connection_card(&found.connection, &[]),
+            agent: LinkAgent {
+                id: found.client.id,
+                name: found.client.name,
+                release: found.mode == AccessMode::Release,
+            },
+            accounts: found
+                .accounts
+                .into_iter()
+                .map(|account| (account.id, account.label))
+                .collect(),
+            returns_to: found.returns_to.host_str().unwrap_or_default().to_owned(),
+        }))
     }
 }

@@ -195,11 +195,12 @@ pub(crate) mod ssr {
     /// The shape that goes with a kind of event.
     pub fn tone(kind: &str) -> Tone {
         match kind {
-            "approval.requested" => Tone::Wait,
+            "approval.requested" | "connect.asked" => Tone::Wait,
             "approval.denied"
             | "call.refused"
             | "token.release_refused"
             | "session.refused"
+            | "connect.refused"
             | "consent.refused" => Tone::No,
             "account.reconnect"
             | "account.link_failed"

@@ -10,6 +10,7 @@
 //! | `/accounts/link/{connection}` | the same | `return_to`, `run`; if an agent asked: `client`, `mode` = `call`, `release`, and `permit` = `on` (ticked) |
 //! | `/accounts/{id}` | `/accounts/{id}/unlink`, `/accounts/{id}/default` | |
 //! | `/accounts/{id}` | `/permissions/{id}` | `action` = `pause`, `resume`, `revoke`; `return_to` |
+//! | `/connected-accounts/connect` | the same | `ticket`; `account` = an account, `new`; `decision` = `continue`, `cancel` |
 //! | `/approve/{id}` | the same | `decision` = `approve`, `deny` |
 //! | `/agent` | `/agent/runs` | `prompt` |
 //! | `/agent/runs/{id}` | `/agent/runs/{id}/cancel` | |
@@ -37,6 +38,7 @@ mod approvals;
 mod approve;
 mod audit;
 mod clients;
+mod connect;
 mod connections;
 mod consent;
 mod link;
@@ -73,6 +75,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/accounts") view=accounts::page ssr=SsrMode::Async />
                 <Route path=path!("/accounts/:id") view=account::page ssr=SsrMode::Async />
                 <Route path=path!("/accounts/link/:connection") view=link::page ssr=SsrMode::Async />
+                <Route path=path!("/connected-accounts/connect") view=connect::page ssr=SsrMode::Async />
                 <Route path=path!("/approvals") view=approvals::page ssr=SsrMode::Async />
                 <Route path=path!("/approve/:id") view=approve::page ssr=SsrMode::Async />
                 <Route path=path!("/agent") view=agent::page ssr=SsrMode::Async />

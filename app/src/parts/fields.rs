@@ -162,6 +162,17 @@ pub(crate) fn check(
     .into_any()
 }
 
+/// One of several, of which one is chosen.
+pub(crate) fn radio(name: &'static str, value: &str, words: String, checked: bool) -> AnyView {
+    view! {
+        <label class="check">
+            <input type="radio" name=name value=value.to_owned() checked=checked />
+            <span>{words}</span>
+        </label>
+    }
+    .into_any()
+}
+
 /// Something to know before anything else on the page.
 pub(crate) fn banner(
     tone: Tone,

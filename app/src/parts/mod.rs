@@ -25,6 +25,6 @@ mod fields;
 pub(crate) use approvals::approval_row;
 #[cfg(feature = "ssr")]
 pub(crate) use fields::{
-    Field, banner, check, copyable, empty, facts, form_banner, notice, select, text_area,
+    Field, banner, check, copyable, empty, facts, form_banner, notice, radio, select, text_area,
     text_field,
 };

@@ -61,6 +61,12 @@ kinds! {
     ConnectionCreated => "connection.created",
     /// A connection was changed.
     ConnectionChanged => "connection.changed",
+    /// A client asked for an account to be linked.
+    ConnectAsked => "connect.asked",
+    /// The client that asked was told of the account.
+    ConnectCompleted => "connect.completed",
+    /// The person or the provider refused what a client asked for.
+    ConnectRefused => "connect.refused",
     /// An account was linked.
     AccountLinked => "account.linked",
     /// An account was linked again.

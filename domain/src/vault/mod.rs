@@ -4,6 +4,7 @@
 //! - [`providers`]: the catalogue, data in `providers.toml`.
 //! - [`connections`]: a provider set up with a client id and secret.
 //! - [`link`]: a person links an account (authorization code, PKCE).
+//! - [`connect`]: the same at a client's request (`/me/v1/connected-accounts`).
 //! - [`accounts`]: what a person has linked; unlinking. [`revocations`]: telling the provider.
 //! - [`permissions`]: what a person lets one client do with one account.
 //! - [`fresh_token`] and `step.rs`: one refresh at a time, never an answer lost.
@@ -16,6 +17,7 @@
 
 pub mod accounts;
 mod approved;
+pub mod connect;
 pub mod connections;
 mod envelope;
 mod error;

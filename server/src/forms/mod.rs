@@ -8,6 +8,7 @@ pub mod accounts;
 mod admin;
 mod agent;
 mod approvals;
+mod connect;
 pub mod sign_in;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub fn routes() -> Router<Door> {
         .route("/accounts/{id}/default", post(accounts::make_default))
         .route("/permissions/{id}", post(accounts::permission))
         .route("/link/callback", get(crate::link::callback))
+        .route(connect::PAGE, get(connect::show).post(connect::follow))
         .route("/approve/{id}", post(approvals::decide))
         .route("/agent/runs", post(agent::start))
         .route("/agent/runs/{id}/cancel", post(agent::cancel))
@@ -165,21 +167,22 @@ impl Posted {
         field: &str,
         sentence: impl Into<String>,
     ) -> Response {
+        self.page(door, path, self.extras(status, field, sentence))
+            .await
+    }
+
+    /// What was typed, and what was wrong with `field`.
+    pub fn extras(&self, status: StatusCode, field: &str, sentence: impl Into<String>) -> Extras {
         let form = FormState {
             values: self.kept(),
             errors: vec![(field.to_owned(), sentence.into())],
             notice: None,
             status: status.as_u16(),
         };
-        self.page(
-            door,
-            path,
-            Extras {
-                form,
-                ..Extras::default()
-            },
-        )
-        .await
+        Extras {
+            form,
+            ..Extras::default()
+        }
     }
 
     /// The page at `path`, in answer to this post.

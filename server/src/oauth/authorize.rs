@@ -208,7 +208,8 @@ pub async fn target_of(door: &Door, query: &str) -> Option<String> {
 }
 
 /// The origin for `form-action`; a scheme of its own (`myapp:`) as such.
-fn origin(redirect_uri: &str) -> Option<String> {
+#[must_use]
+pub fn origin(redirect_uri: &str) -> Option<String> {
     let url = Url::parse(redirect_uri).ok()?;
     let origin = url.origin();
     Some(if origin.is_tuple() {

@@ -14,6 +14,7 @@ mod forms;
 mod house;
 mod introspect;
 mod logout;
+mod me;
 mod pages;
 mod par;
 mod process;
