@@ -107,13 +107,15 @@ pub fn check_wasm_wall() -> Result<()> {
 /// Lock files record what was chosen, not where from: a registry's address in one
 /// would tie every clone to the mirror of whoever wrote it.
 pub fn check_lock_files() -> Result<()> {
-    let lock = root().join("end2end/package-lock.json");
-    let text =
-        std::fs::read_to_string(&lock).map_err(|error| format!("{}: {error}", lock.display()))?;
-    if text.contains("\"resolved\": \"http") {
-        return Err(
-            "end2end/package-lock.json names a registry's host (see end2end/.npmrc)".to_owned(),
-        );
+    for folder in ["end2end", "end2end/clients"] {
+        let lock = root().join(folder).join("package-lock.json");
+        let text = std::fs::read_to_string(&lock)
+            .map_err(|error| format!("{}: {error}", lock.display()))?;
+        if text.contains("\"resolved\": \"http") {
+            return Err(format!(
+                "{folder}/package-lock.json names a registry's host (see {folder}/.npmrc)"
+            ));
+        }
     }
     let lock =
         std::fs::read_to_string(root().join("Cargo.lock")).map_err(|error| error.to_string())?;

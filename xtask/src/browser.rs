@@ -1,4 +1,4 @@
-//! The browser tests: what they need, and starting them.
+//! The tests from outside, in a browser and with the libraries of others: what they need, and starting them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -17,13 +17,20 @@ const CHROMIUM: &str = "ATTORN_CHROMIUM";
 /// What Playwright asks for.
 const OLDEST_NODE: u32 = 20;
 
+/// Where the tests with client libraries lie: a package of its own, because what they
+/// need is large and none of the browser's business.
+const CLIENTS: &str = "end2end/clients";
+
+/// Where the stories lie.
+const STORIES: &str = "end2end";
+
 /// Runs every story in a real browser against `binary`.
 pub fn run(binary: &Path, counts: &mut Counts) -> Result<()> {
     let chromium = chromium()?;
     let node = Node::find()?;
-    packages(&node)?;
+    packages(&node, STORIES)?;
     say("browser tests");
-    let mut playwright = node.packaged("playwright");
+    let mut playwright = node.packaged(STORIES, "playwright");
     playwright
         .arg("test")
         .env(CHROMIUM, chromium)
@@ -37,15 +44,66 @@ pub fn run(binary: &Path, counts: &mut Counts) -> Result<()> {
     }
 }
 
-/// Checks the types of the stories, which the test runner itself ignores.
-pub fn check_types() -> Result<()> {
+/// Runs the client libraries of others, unmodified, against `binary`.
+pub fn run_clients(binary: &Path, counts: &mut Counts) -> Result<()> {
     let node = Node::find()?;
-    packages(&node)?;
-    run::run(node.packaged("tsc").arg("--noEmit"))
+    packages(&node, CLIENTS)?;
+    let python = python()?;
+    say("tests with the clients of others");
+    // The package brings the Node.js that its tests run on; `npm test` finds it.
+    let mut npm = node.command(CLIENTS, "npm");
+    npm.args(["--silent", "test"])
+        .env("ATTORN_PYTHON", python)
+        .env("ATTORN_BINARY", binary)
+        .env(SITE_ROOT, site());
+    let succeeded = run::watched(&mut npm, |line| counts.read_plain(line))?;
+    if succeeded {
+        Ok(())
+    } else {
+        Err("tests with the clients of others failed".to_owned())
+    }
 }
 
-fn folder() -> PathBuf {
-    root().join("end2end")
+/// Checks the types of the tests from outside, which those who run them ignore.
+pub fn check_types() -> Result<()> {
+    let node = Node::find()?;
+    packages(&node, STORIES)?;
+    packages(&node, CLIENTS)?;
+    for folder in [STORIES, CLIENTS] {
+        let mut tsc = node.packaged(STORIES, "tsc");
+        tsc.arg("--noEmit").current_dir(root().join(folder));
+        run::run(&mut tsc)?;
+    }
+    Ok(())
+}
+
+/// A Python that has the packages of the clients' `requirements.txt`.
+fn python() -> Result<PathBuf> {
+    let wanted = root().join(CLIENTS).join("requirements.txt");
+    let print = files::fingerprint(std::slice::from_ref(&wanted), "")?;
+    let home = run::target().join("clients-python");
+    let python = home.join("bin/python");
+    let stamp = home.join(".installed-requirements");
+    if fs::read_to_string(&stamp).is_ok_and(|old| old == print) {
+        return Ok(python);
+    }
+    say("client tests: installing their Python packages");
+    // Debian's Python comes without `ensurepip`, which only making an environment shows.
+    let make = || {
+        let mut venv = Command::new("python3");
+        run::output(venv.args(["-m", "venv", "--clear"]).arg(&home))
+    };
+    if make().is_err() {
+        apt::install(&["python3-venv"], "Python 3 with its venv module")?;
+        make()?;
+    }
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+        .args(["--no-input", "--requirement"])
+        .arg(&wanted);
+    run::run(&mut pip)?;
+    at(&stamp, fs::write(&stamp, print))?;
+    Ok(python)
 }
 
 fn chromium() -> Result<PathBuf> {
@@ -65,16 +123,19 @@ fn chromium() -> Result<PathBuf> {
     run::find("chromium").ok_or_else(|| "chromium is installed but not in PATH".to_owned())
 }
 
-/// `npm ci`, unless the lock file is the one installed last.
-fn packages(node: &Node) -> Result<()> {
-    let lock = folder().join("package-lock.json");
+/// `npm ci` in this folder, unless its lock file is the one installed last.
+fn packages(node: &Node, folder: &str) -> Result<()> {
+    let lock = root().join(folder).join("package-lock.json");
     let print = files::fingerprint(std::slice::from_ref(&lock), "")?;
-    let stamp = folder().join("node_modules/.installed-lock");
+    let stamp = root().join(folder).join("node_modules/.installed-lock");
     if fs::read_to_string(&stamp).is_ok_and(|old| old == print) {
         return Ok(());
     }
-    say("browser tests: installing their npm packages");
-    run::run(node.command("npm").args(["ci", "--no-audit", "--no-fund"]))?;
+    say(format!("{folder}: installing its npm packages"));
+    run::run(
+        node.command(folder, "npm")
+            .args(["ci", "--no-audit", "--no-fund"]),
+    )?;
     at(&stamp, fs::write(&stamp, print))
 }
 
@@ -111,16 +172,19 @@ impl Node {
         Ok(Self { path })
     }
 
-    /// A program in the tests' folder that finds this Node.js.
-    fn command(&self, program: impl AsRef<OsStr>) -> Command {
+    /// A program that starts in this folder and finds this Node.js.
+    fn command(&self, folder: &str, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(folder()).env("PATH", &self.path);
+        command
+            .current_dir(root().join(folder))
+            .env("PATH", &self.path);
         command
     }
 
-    /// One of the programs that the tests' packages bring.
-    fn packaged(&self, program: &str) -> Command {
-        self.command(folder().join("node_modules/.bin").join(program))
+    /// One of the programs that the folder's packages bring.
+    fn packaged(&self, folder: &str, program: &str) -> Command {
+        let bin = root().join(folder).join("node_modules/.bin");
+        self.command(folder, bin.join(program))
     }
 }
 

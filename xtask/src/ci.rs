@@ -40,7 +40,8 @@ fn all(stages: &mut Stages, counts: &mut Counts) -> Result<()> {
     })?;
     stages.run("tests on SQLite", || test::on_sqlite(counts))?;
     stages.run("tests on PostgreSQL", || test::on_postgres(counts))?;
-    stages.run("browser tests", || test::in_browser(&binary, counts))
+    stages.run("browser tests", || test::in_browser(&binary, counts))?;
+    stages.run("clients of others", || test::with_clients(&binary, counts))
 }
 
 fn lints(stages: &mut Stages) -> Result<()> {
@@ -51,7 +52,7 @@ fn lints(stages: &mut Stages) -> Result<()> {
     stages.run("arrows", arrows::check)?;
     stages.run("wasm wall", arrows::check_wasm_wall)?;
     stages.run("licences and bans", deny)?;
-    stages.run("types of the browser tests", browser::check_types)?;
+    stages.run("types of the tests from outside", browser::check_types)?;
     stages.run("host clippy", clippy)?;
     stages.run("wasm clippy", clippy_wasm)?;
     stages.run("documentation", documentation)

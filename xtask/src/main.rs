@@ -34,8 +34,9 @@ cargo xtask COMMAND
                      --release optimises the server, --dev skips optimising the bundle
   demo [ARGS…]       build, then `attorn demo ARGS…`
   serve [ARGS…]      build, then `attorn serve ARGS…`
-  test [PART…]       everything on SQLite, on PostgreSQL and in a browser;
-                     PART is any of: sqlite postgres browser
+  test [PART…]       everything on SQLite, on PostgreSQL, in a browser, and with the
+                     client libraries of others;
+                     PART is any of: sqlite postgres browser clients
   check [WORD…]      lints and architecture checks, or those whose name has a WORD:
                      format, lock files, arrows, wasm wall, licences, types,
                      host clippy, wasm clippy, documentation

@@ -1,4 +1,4 @@
-//! `test`: everything on both databases, then the browser.
+//! `test`: everything on both databases, then from outside: the browser, and the clients of others.
 
 use std::path::Path;
 
@@ -52,7 +52,7 @@ impl Counts {
 
 /// `cargo xtask test`
 pub fn command(parts: &[String]) -> Result<()> {
-    let known = ["sqlite", "postgres", "browser"];
+    let known = ["sqlite", "postgres", "browser", "clients"];
     if let Some(other) = parts.iter().find(|part| !known.contains(&part.as_str())) {
         return Err(format!("test knows {}, not `{other}`", known.join(", ")));
     }
@@ -67,10 +67,12 @@ pub fn command(parts: &[String]) -> Result<()> {
             on_postgres(&mut counts)?;
         }
         if wants("browser") {
-            in_browser(&binary, &mut counts)
-        } else {
-            Ok(())
+            in_browser(&binary, &mut counts)?;
         }
+        if wants("clients") {
+            with_clients(&binary, &mut counts)?;
+        }
+        Ok(())
     })();
     close(counts, outcome)
 }
@@ -105,6 +107,11 @@ pub fn on_postgres(counts: &mut Counts) -> Result<()> {
 /// The stories in a browser.
 pub fn in_browser(binary: &Path, counts: &mut Counts) -> Result<()> {
     browser::run(binary, counts)
+}
+
+/// The client libraries of others.
+pub fn with_clients(binary: &Path, counts: &mut Counts) -> Result<()> {
+    browser::run_clients(binary, counts)
 }
 
 fn cargo_test(packages: &[&str], env: &[(&str, &str)], counts: &mut Counts) -> Result<()> {
