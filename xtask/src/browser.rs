@@ -98,9 +98,15 @@ fn python() -> Result<PathBuf> {
         make()?;
     }
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(["--no-input", "--requirement"])
-        .arg(&wanted);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ])
+    .args(["--no-input", "--requirement"])
+    .arg(&wanted);
     run::run(&mut pip)?;
     at(&stamp, fs::write(&stamp, print))?;
     Ok(python)
