@@ -26,6 +26,8 @@ test('a message is posted exactly once, and only after the person approved it', 
   await expect(page.getByRole('button', { name: 'Approve' })).toHaveCount(0);
   await expect(page.getByRole('status').first()).toContainText('You approved');
   const decision = page.url();
+  // The page tells by itself that the call was made; after that it stays as it is.
+  await expect(page.getByText(/It was sent once/)).toBeVisible();
 
   await page.goto(run);
   await expectRun(page, 'Done');
