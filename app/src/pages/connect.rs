@@ -134,11 +134,12 @@ fn choices(page: &TicketPage) -> AnyView {
         .map(|(position, (id, label))| radio("account", id, label.clone(), position == 0))
         .collect_view();
     view! {
-        <fieldset class="form">
-            <legend>{t("connect-which")}</legend>
-            {rows}
-            {radio("account", "new", tv("link-another", &provider), false)}
-        </fieldset>
+        <div role="radiogroup" aria-labelledby="which">
+            <h2 id="which">{t("connect-which")}</h2>
+            <div class="choices">
+                {rows} {radio("account", "new", tv("link-another", &provider), false)}
+            </div>
+        </div>
     }
     .into_any()
 }

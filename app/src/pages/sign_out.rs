@@ -46,7 +46,7 @@ fn question(asked: &LogoutView) -> AnyView {
             <div class="deciders">
                 <div class="two">
                     <a class="button large" href="/">
-                        {t("logout-stay")}
+                        {t("cancel")}
                     </a>
                     <button class="button primary large" type="submit">
                         {t("logout-go")}

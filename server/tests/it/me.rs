@@ -279,11 +279,7 @@ async fn a_ticket_sent_to_somebody_else_links_nothing() {
     let asked = scene.connect().await;
     let nobody = scene.house.get(&Scene::page(&asked), "").await;
     assert_eq!(nobody.status, 303);
-    assert!(
-        nobody
-            .location()
-            .starts_with("/sign-in?return_to=")
-    );
+    assert!(nobody.location().starts_with("/sign-in?return_to="));
     let eve = scene.house.bench.person("eve@example.com").await;
     let eve = scene.house.signed_in(&eve).await;
     let page = scene.house.get(&Scene::page(&asked), &eve).await;
