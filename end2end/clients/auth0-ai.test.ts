@@ -54,7 +54,7 @@ describe('a tool with the Token Vault', () => {
     );
     const token = await call(wrapped, 'one');
     assert.equal(typeof token, 'string');
-    // Slack's own answer to it: it is the person's token, not one of ours.
+    // A token of Slack's and not one of ours.
     assert.match(token as string, /^xox/);
   });
 

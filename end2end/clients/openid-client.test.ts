@@ -336,6 +336,7 @@ describe('a pushed authorization request', () => {
     const back = await new Browser(attorn).allow(address);
     const tokens = await client.authorizationCodeGrant(config, back, checks);
     assert.equal(tokens.claims()?.sub, env(attorn, 'ATTORN_USER_ID'));
+    await assert.rejects(new Browser(attorn).allow(address), /\(400\)/, 'it was answered');
   });
 
   test('is judged when it is pushed', async () => {
@@ -348,6 +349,16 @@ describe('a pushed authorization request', () => {
 describe('tokens bound to a key (DPoP)', () => {
   test('are for who holds the key alone, through refresh, with nonces as the server asks', async () => {
     const config = await registered();
+    let nonces = 0;
+    config[client.customFetch] = async (address, options) => {
+      const answer = await fetch(address, options as RequestInit);
+      const wanted = await answer.clone().text();
+      if (wanted.includes('"use_dpop_nonce"')) {
+        assert.ok(answer.headers.get('dpop-nonce'), 'it comes with the nonce it asks for');
+        nonces += 1;
+      }
+      return answer;
+    };
     const keys = await client.randomDPoPKeyPair('ES256');
     const DPoP = client.getDPoPHandle(config, keys);
     const tokens = await signIn(config, 'openid offline_access', {}, { DPoP });
@@ -361,6 +372,7 @@ describe('tokens bound to a key (DPoP)', () => {
       client.fetchUserInfo(config, next.access_token, next.claims()!.sub, { DPoP: stolen }),
       { status: 401 },
     );
+    assert.ok(nonces > 0, 'a proof without a nonce was sent back for one');
     // Nor does it pass as a bearer token.
     await assert.rejects(client.fetchUserInfo(config, next.access_token, next.claims()!.sub), { status: 401 });
   });
