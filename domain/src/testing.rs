@@ -302,6 +302,8 @@ impl Bench {
             approval_id,
             auth_time: None,
             jkt: None,
+            act: None,
+            not_after: None,
         };
         access::issue(&self.engine, &what).expect("a token can be issued")
     }

@@ -40,6 +40,8 @@ pub struct Presented {
     pub issued_at: i64,
     /// The thumbprint of the key it is bound to (RFC 9449 §6.1).
     pub jkt: Option<String>,
+    /// Who acts for the person, the last one outermost (RFC 8693 §4.1).
+    pub act: Option<Value>,
 }
 
 impl Presented {
@@ -69,6 +71,10 @@ pub(crate) struct Issue<'a> {
     pub(crate) auth_time: Option<i64>,
     /// The thumbprint of the key it is bound to.
     pub(crate) jkt: Option<&'a str>,
+    /// Who acts for the person (RFC 8693 §4.1).
+    pub(crate) act: Option<&'a Value>,
+    /// It ends then at the latest, Unix milliseconds.
+    pub(crate) not_after: Option<i64>,
 }
 
 impl<'a> Issue<'a> {
@@ -88,6 +94,8 @@ impl<'a> Issue<'a> {
             approval_id: family.approval_id.as_deref(),
             auth_time: family.auth_time,
             jkt,
+            act: None,
+            not_after: None,
         }
     }
 }
@@ -95,13 +103,15 @@ impl<'a> Issue<'a> {
 /// Makes an access token.
 pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>, OauthError> {
     let now = engine.now() / 1000;
+    let full = now + LIFETIME_S;
+    let exp = what.not_after.map_or(full, |end| full.min(end / 1000));
     let mut claims = json!({
         "iss": engine.settings.issuer,
         "sub": what.person_id.unwrap_or(what.client_id),
         "aud": what.audience,
         "client_id": what.client_id,
         "iat": now,
-        "exp": now + LIFETIME_S,
+        "exp": exp,
         "jti": ids::id("jti", engine.now(), &*engine.rng),
         "scope": what.scopes.join(" "),
     });
@@ -116,6 +126,9 @@ pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>,
     }
     if let Some(jkt) = what.jkt {
         claims["cnf"] = json!({ "jkt": jkt });
+    }
+    if let Some(act) = what.act {
+        claims["act"] = act.clone();
     }
     Ok(Secret::new(jwt::sign(
         engine,
@@ -160,6 +173,7 @@ fn parse(engine: &Engine, claims: &Map<String, Value>) -> Result<Presented, &'st
             .and_then(Value::as_i64)
             .ok_or("without a beginning")?
             .saturating_mul(1000),
+        act: claims.get("act").cloned(),
         jkt: match claims.get("cnf") {
             None => None,
             Some(cnf) => Some(

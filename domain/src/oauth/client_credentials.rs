@@ -56,6 +56,8 @@ pub(super) async fn issue(
             approval_id: None,
             auth_time: None,
             jkt: jkt.as_deref(),
+            act: None,
+            not_after: None,
         },
     )?;
     Ok(TokenAnswer::of(access_token, scopes).bound(jkt.is_some()))

@@ -109,5 +109,8 @@ fn about(engine: &Engine, presented: &Presented) -> Value {
     if let Some(jkt) = &presented.jkt {
         put("cnf", json!({ "jkt": jkt }));
     }
+    if let Some(act) = &presented.act {
+        put("act", act.clone());
+    }
     Value::Object(about)
 }

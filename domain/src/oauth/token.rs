@@ -226,7 +226,7 @@ pub async fn grant(
             client_credentials::issue(engine, client, scopes, audience, jkt).await
         }
         TokenRequest::Ciba { auth_req_id } => ciba::redeem(engine, client, &auth_req_id, jkt).await,
-        TokenRequest::Exchange(request) => exchange::exchange(engine, client, request).await,
+        TokenRequest::Exchange(request) => exchange::exchange(engine, client, request, jkt).await,
     }
 }
 

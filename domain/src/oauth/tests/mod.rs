@@ -7,6 +7,7 @@ mod clients;
 mod code;
 mod dpop;
 mod exchange;
+mod exchange_own;
 mod key;
 mod refresh;
 mod tokens;

@@ -1,4 +1,5 @@
-//! Token exchange (RFC 8693) for tokens of linked accounts.
+//! Token exchange (RFC 8693): for tokens of linked accounts, and for tokens of
+//! ours ([`own`]) where `audience` or `resource` names one of our audiences.
 //!
 //! The checks in order: client, subject, person, permission, account, scopes.
 //! The last three are the vault's ([`crate::vault::release`]); the subject is
@@ -12,7 +13,9 @@
 //! The same is asked under two URNs; they differ only in how a refusal is
 //! worded (RFC 8693 §2.2.2; Auth0's clients expect `invalid_grant`).
 
-use super::access;
+mod own;
+
+use super::access::{self, Presented};
 use super::clients::Client;
 use super::error::{Code, OauthError};
 use super::params::Params;
@@ -43,6 +46,9 @@ pub struct ExchangeRequest {
     auth0: bool,
     subject: SubjectToken,
     connection: String,
+    /// Named as `audience` or `resource` only, under the RFC's URN, and an
+    /// access token is wanted: it may be one of our audiences.
+    may_be_ours: bool,
     login_hint: Option<String>,
     scopes: Option<Vec<String>>,
     issued: String,
@@ -97,6 +103,7 @@ impl ExchangeRequest {
             auth0,
             subject,
             connection: connection.to_owned(),
+            may_be_ours: !auth0 && params.get("connection").is_none() && issued == TYPE_ACCESS,
             login_hint: params.get("login_hint").map(str::to_owned),
             scopes: params.scopes()?,
             issued: issued.to_owned(),
@@ -160,18 +167,34 @@ pub(super) async fn exchange(
     engine: &Engine,
     client: &Client,
     request: ExchangeRequest,
+    jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     let ExchangeRequest {
         auth0,
         subject,
         connection,
+        may_be_ours,
         login_hint,
         scopes,
         issued,
     } = request;
+    if may_be_ours && client.allowed_audiences(engine).contains(&connection) {
+        let SubjectToken::Access(token) = subject else {
+            return Err(OauthError::request(
+                "a token for this audience comes from an access token, or from the refresh_token grant",
+            ));
+        };
+        let subject = by_access_token(engine, client, auth0, &token).await?;
+        return own::issue(engine, client, subject, connection, scopes, jkt).await;
+    }
     let person_id = match subject {
         SubjectToken::Refresh(token) => by_refresh_token(engine, client, auth0, &token).await?,
-        SubjectToken::Access(token) => by_access_token(engine, client, auth0, &token).await?,
+        SubjectToken::Access(token) => {
+            let (presented, _) = by_access_token(engine, client, auth0, &token).await?;
+            presented
+                .person_id
+                .ok_or_else(|| ExchangeRequest::bad_subject(auth0, "about no person"))?
+        }
     };
     let released = vault::release(
         engine,
@@ -249,13 +272,22 @@ async fn by_refresh_token(
         .ok_or_else(|| ExchangeRequest::bad_subject(auth0, "about no person"))
 }
 
-/// The person of an access token that this client may exchange.
+/// As what a client presents an access token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// It was issued to it.
+    Client,
+    /// It is for its audience.
+    ResourceServer,
+}
+
+/// An access token that this client may exchange.
 async fn by_access_token(
     engine: &Engine,
     client: &Client,
     auth0: bool,
     token: &Secret<String>,
-) -> Result<String, OauthError> {
+) -> Result<(Presented, Asker), OauthError> {
     let bad = |cause: &str| ExchangeRequest::bad_subject(auth0, cause);
     let presented = access::read(engine, token.expose())
         .await
@@ -273,5 +305,13 @@ async fn by_access_token(
     if presented.approval_id.is_some() {
         return Err(bad("an approval is good for its one call only"));
     }
-    presented.person_id.ok_or_else(|| bad("about no person"))
+    if presented.person_id.is_none() {
+        return Err(bad("about no person"));
+    }
+    let asker = if own {
+        Asker::Client
+    } else {
+        Asker::ResourceServer
+    };
+    Ok((presented, asker))
 }
