@@ -52,7 +52,7 @@ pub fn router(door: &Door) -> Router {
         .layer(from_fn_with_state(door.clone(), door::same_origin));
     let machines = Router::new()
         .merge(oauth::routes())
-        .merge(me::routes())
+        .merge(me::routes().layer(oauth::open_to_scripts()))
         .route("/proxy/{*rest}", any(proxy::call))
         .layer(from_fn_with_state(door.clone(), oauth::next_nonce))
         .route("/healthz", get(health::alive))

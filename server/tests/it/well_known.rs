@@ -79,6 +79,8 @@ async fn a_page_of_another_origin_may_ask_the_machines_endpoints_but_never_with_
         "/oauth/revoke",
         "/userinfo",
         "/oidc/register",
+        "/me/v1/connected-accounts/connect",
+        "/me/v1/connected-accounts/accounts/acc_1",
         "/.well-known/jwks.json",
     ] {
         let preflight = house

@@ -1,5 +1,5 @@
 //! Token exchange (RFC 8693): for tokens of linked accounts, and for tokens of
-//! ours ([`own`]) where `audience` or `resource` names one of our audiences.
+//! ours (`own`) where `audience` or `resource` names one of our audiences.
 //!
 //! The checks in order: client, subject, person, permission, account, scopes.
 //! The last three are the vault's ([`crate::vault::release`]); the subject is
