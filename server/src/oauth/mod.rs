@@ -68,7 +68,6 @@ pub fn routes() -> Router<Door> {
 /// Public clients are pages of other origins as well. Nothing here looks at a
 /// cookie, so any origin may ask; what it gets it must pay for with a code and
 /// its verifier.
-#[must_use]
 pub fn open_to_scripts() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
