@@ -96,12 +96,29 @@ if (page && "EventSource" in window) {
   });
 }
 
+// Who is on the way to another page is not pulled back. A download fires
+// `beforeunload` as well and leaves the page: it is caught up with afterwards.
+let leaving = false;
+let stale = false;
+addEventListener("beforeunload", () => {
+  leaving = true;
+  setTimeout(() => {
+    leaving = false;
+    if (stale) location.reload();
+  }, 5000);
+});
+
+function loadAgain() {
+  stale = true;
+  if (!leaving) location.reload();
+}
+
 // A page without islands of its own that shows a list asks to be loaded again.
 for (const node of document.querySelectorAll("[data-reload-on]")) {
   for (const topic of node.dataset.reloadOn.split(" ")) {
     document.addEventListener(`attorn:${topic}`, (event) => {
       const wanted = node.dataset.reloadId;
-      if (!wanted || wanted === event.detail) location.reload();
+      if (!wanted || wanted === event.detail) loadAgain();
     });
   }
   // What changed between this page and the stream was not heard: compare.
@@ -111,7 +128,7 @@ for (const node of document.querySelectorAll("[data-reload-on]")) {
       try {
         const answer = await fetch(location.href);
         const text = answer.ok ? await answer.text() : "";
-        if (text && !text.includes(`data-reload-stand="${reloadStand}"`)) location.reload();
+        if (text && !text.includes(`data-reload-stand="${reloadStand}"`)) loadAgain();
       } catch { /* The server is away; the stream says so. */ }
     });
   }

@@ -47,6 +47,7 @@ test('Slack and Google made by somebody else are linked, read and posted to as t
   await expect(page.getByText(text)).toBeVisible();
   await page.getByRole('button', { name: 'Approve' }).click();
   await expect(page.getByRole('status').first()).toContainText('You approved');
+  await expect(page.getByText(/It was sent once/)).toBeVisible();
   await page.goto(run);
   await expectRun(page, 'Done');
 
