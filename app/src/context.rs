@@ -116,6 +116,21 @@ pub struct ConsentAccount {
 #[derive(Clone, Debug)]
 pub struct ConsentAsked(pub Arc<ConsentView>);
 
+/// What a device asks for, under the code that the person typed.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceAsked {
+    /// The client's name as registered.
+    pub client_name: String,
+    /// Its id.
+    pub client_id: String,
+    /// Whether an admin registered it (and not the client itself).
+    pub verified: bool,
+    /// What it may do: scopes by name; the page has the sentences.
+    pub scopes: Vec<String>,
+    /// The code as the device shows it.
+    pub user_code: String,
+}
+
 /// A client's wish that the person sign out, put before them.
 #[derive(Clone, Debug, Default)]
 pub struct LogoutView {

@@ -21,8 +21,10 @@ pub mod clock;
 pub mod identity;
 pub mod ids;
 pub mod keyring;
+pub mod limits;
 pub mod oauth;
 pub mod outbound;
+pub mod pace;
 pub mod secret;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
@@ -96,8 +98,10 @@ pub struct Inner {
     pub people: identity::Memory,
     /// The vault's memory: refreshes under way, connections.
     pub vault: vault::Memory,
-    /// The approvals' memory: who may poll when.
-    pub approvals: approval::Memory,
+    /// Who may poll when.
+    pub paces: pace::Paces,
+    /// Who may do what how often.
+    pub limits: limits::Limits,
 }
 
 /// What it takes to start an engine.
@@ -150,6 +154,7 @@ impl Engine {
         let kek = kek(Keyring::is_new(&store).await?)?;
         let keys = Keyring::open(&store, kek, &*rng).await?;
         ground.set_deployment(keys.deployment_id());
+        let limits = limits::Limits::new(clock.clone());
         Ok(Self(Arc::new(Inner {
             store,
             clock,
@@ -161,7 +166,8 @@ impl Engine {
             oauth: oauth::Memory::default(),
             people: identity::Memory::default(),
             vault: vault::Memory::default(),
-            approvals: approval::Memory::default(),
+            paces: pace::Paces::default(),
+            limits,
         })))
     }
 

@@ -411,3 +411,30 @@ test('introspection tells a live token from a dead one', async () => {
   assert.deepEqual(await client.tokenIntrospection(config, tokens.access_token), { active: false });
   assert.deepEqual(await client.tokenIntrospection(config, 'nonsense'), { active: false });
 });
+
+describe('the device grant', () => {
+  const device = {
+    grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+    response_types: [],
+    redirect_uris: [],
+  };
+
+  test('gives a program without a browser its tokens once its person allowed it', async () => {
+    const config = await registered({ ...device, token_endpoint_auth_method: 'none' });
+    const asked = await client.initiateDeviceAuthorization(config, { scope: 'openid offline_access' });
+    await new Browser(attorn).connectDevice(asked.verification_uri_complete!);
+    const tokens = await client.pollDeviceAuthorizationGrant(config, asked);
+    assert.equal(tokens.claims()!.sub, env(attorn, 'ATTORN_USER_ID'));
+    assert.ok((await client.refreshTokenGrant(config, tokens.refresh_token!)).access_token);
+    await assert.rejects(client.pollDeviceAuthorizationGrant(config, asked), { error: 'invalid_grant' });
+  });
+
+  test('binds its tokens to the key that polls', async () => {
+    const config = await registered({ ...device, dpop_bound_access_tokens: true });
+    const asked = await client.initiateDeviceAuthorization(config, { scope: 'openid' });
+    await new Browser(attorn).connectDevice(asked.verification_uri_complete!);
+    const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair('ES256'));
+    const tokens = await client.pollDeviceAuthorizationGrant(config, asked, undefined, { DPoP });
+    assert.equal(tokens.token_type, 'dpop');
+  });
+});

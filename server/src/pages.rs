@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use app::context::{
-    ConsentAsked, ConsentView, FormState, FormTargets, FreshSecret, LogoutAsked, LogoutView,
-    SignedIn as PageSignedIn, Trace, Viewer,
+    ConsentAsked, ConsentView, DeviceAsked, FormState, FormTargets, FreshSecret, LogoutAsked,
+    LogoutView, SignedIn as PageSignedIn, Trace, Viewer,
 };
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -30,6 +30,8 @@ pub struct Extras {
     pub form: FormState,
     /// The consent that is asked for, on `/authorize`.
     pub consent: Option<ConsentView>,
+    /// What a device asks for, on `/device`.
+    pub device: Option<DeviceAsked>,
     /// A client's wish that the person sign out, on `/oidc/logout`.
     pub logout: Option<LogoutView>,
     /// A client secret that was just made, to be shown this once.
@@ -159,6 +161,9 @@ fn contexts(
         provide_context(FormTargets(extras.form_action.clone()));
         if let Some(consent) = &extras.consent {
             provide_context(ConsentAsked(Arc::new(consent.clone())));
+        }
+        if let Some(device) = &extras.device {
+            provide_context(device.clone());
         }
         if let Some(logout) = &extras.logout {
             provide_context(LogoutAsked(Arc::new(logout.clone())));

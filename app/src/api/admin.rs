@@ -196,6 +196,7 @@ pub(crate) mod ssr {
             GrantType::RefreshToken => t("grant-refresh"),
             GrantType::ClientCredentials => t("grant-credentials"),
             GrantType::Ciba => t("grant-ciba"),
+            GrantType::DeviceCode => t("grant-device"),
             GrantType::TokenExchange => t("grant-exchange"),
         }
     }

@@ -14,10 +14,14 @@ use crate::shell::{Head, Place};
 use crate::words::{t, tv};
 
 /// Grant types as they are posted, and the keys of their words.
-const GRANTS: [(&str, &str); 5] = [
+const GRANTS: [(&str, &str); 6] = [
     ("authorization_code", "grant-code"),
     ("refresh_token", "grant-refresh"),
     ("urn:openid:params:grant-type:ciba", "grant-ciba"),
+    (
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "grant-device",
+    ),
     (
         "urn:ietf:params:oauth:grant-type:token-exchange",
         "grant-exchange",

@@ -96,7 +96,7 @@ fn scopes(consent: &ConsentView) -> Option<AnyView> {
 }
 
 /// What a scope of ours allows; any other shows itself.
-fn sentence(scope: &str) -> String {
+pub(super) fn sentence(scope: &str) -> String {
     let key = format!("allow-{}", scope.replace([':', '_'], "-"));
     known(&key, &[]).unwrap_or_else(|| tv("scope-unknown", &[("scope", scope)]))
 }

@@ -41,6 +41,7 @@ mod clients;
 mod connect;
 mod connections;
 mod consent;
+mod device;
 mod link;
 mod overview;
 mod problem;
@@ -82,6 +83,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/agent/runs") view=agent::page ssr=SsrMode::Async />
                 <Route path=path!("/agent/runs/:id") view=agent::run_page ssr=SsrMode::Async />
                 <Route path=path!("/authorize") view=consent::page ssr=SsrMode::Async />
+                <Route path=path!("/device") view=device::page ssr=SsrMode::Async />
                 <Route path=path!("/oidc/logout") view=sign_out::page ssr=SsrMode::Async />
                 <Route path=path!("/oidc/logout/done") view=sign_out::page ssr=SsrMode::Async />
                 <Route path=path!("/activity") view=activity::page ssr=SsrMode::Async />

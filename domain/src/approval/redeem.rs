@@ -7,9 +7,6 @@ use crate::Engine;
 use crate::ids;
 use crate::storage;
 
-/// Seconds between polls, unless a hasty client was told to wait longer.
-pub const INTERVAL_S: i64 = 5;
-
 /// An approval may still be redeemed this long after a decision in its last
 /// moment, in milliseconds: a client that polls as it was told must not lose
 /// an answer that the person gave in time.
@@ -77,12 +74,12 @@ pub async fn poll_and_redeem(
         .ok_or(RedeemError::InvalidGrant)?;
     if approval.state == State::Pending {
         engine
-            .approvals
+            .paces
             .poll(hash, engine.clock.monotonic())
             .map_err(|retry_after_s| RedeemError::SlowDown { retry_after_s })?;
         return Err(RedeemError::AuthorizationPending);
     }
-    engine.approvals.forget(&hash);
+    engine.paces.forget(&hash);
     // A pending one whose time is up reads as expired; let its row say so too.
     if approval.state == State::Expired {
         let (within, id) = (engine.clone(), approval.id.clone());

@@ -405,7 +405,8 @@ fn pkce(params: &Params) -> Result<String, OauthError> {
     Ok(challenge.to_owned())
 }
 
-fn scopes(params: &Params, client: &Client) -> Result<Vec<String>, OauthError> {
+/// The scopes asked for, if the client may ask for them.
+pub(super) fn scopes(params: &Params, client: &Client) -> Result<Vec<String>, OauthError> {
     let mut scopes = params.scopes()?.unwrap_or_default();
     // Without the grant to use it, a refresh token would be of no use; OIDC
     // Core §11 lets the scope be passed over.

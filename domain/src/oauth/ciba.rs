@@ -4,15 +4,14 @@
 //! itself gives a token for the proxy that names the approval, and no refresh
 //! token: it is good for that one call.
 
-use super::access::{self, Issue};
-use super::clients::{Client, GrantType};
+use std::sync::Arc;
+
+use super::clients::Client;
 use super::error::{Code, OauthError};
-use super::families::{ABSOLUTE_MS, Family, IDLE_MS};
-use super::id_token::{self, IdToken};
+use super::first::{Authorized, First};
 use super::token::TokenAnswer;
 use crate::Engine;
 use crate::approval::{self, Approval, RedeemError};
-use crate::audit::{Event, Kind};
 use crate::secret::Secret;
 
 impl From<RedeemError> for OauthError {
@@ -66,86 +65,47 @@ async fn issue_for_person(
         .filter(|scope| !(executable && scope.as_str() == "offline_access"))
         .cloned()
         .collect();
-    let offline =
-        client.may(GrantType::RefreshToken) && scopes.iter().any(|scope| scope == "offline_access");
-    let refresh = offline.then(|| engine.new_token("att_rt"));
-    let refresh_hash = refresh
-        .as_ref()
-        .map(|token| super::refresh::hash(engine, token.expose()));
-    let now = engine.now();
-    let family = Family {
-        id: crate::ids::id("fam", now, &*engine.rng),
-        client_id: client.id.clone(),
-        person_id: Some(approval.person_id.clone()),
-        approval_id: executable.then(|| approval.id.clone()),
-        scopes,
-        audience,
-        // Deciding is no signing in: the token claims none.
-        auth_time: None,
-        created_at: now,
-        idle_expires_at: now + IDLE_MS,
-        expires_at: now + ABSOLUTE_MS,
-        last_used_at: None,
-        revoked_at: None,
-        dpop_jkt: None,
-    };
-    let (at, row, approval_id) = (engine.clone(), family.clone(), approval.id.clone());
+    let first = Arc::new(First::new(
+        engine,
+        client,
+        Authorized {
+            family_id: crate::ids::id("fam", engine.now(), &*engine.rng),
+            person_id: approval.person_id.clone(),
+            approval_id: executable.then(|| approval.id.clone()),
+            scopes,
+            audience,
+            // Deciding is no signing in: the token claims none.
+            auth_time: None,
+            dpop_jkt: None,
+        },
+    ));
+    let (at, kept, approval_id) = (engine.clone(), first.clone(), approval.id.clone());
+    let (client_id, person) = (client.id.clone(), approval.person_id.clone());
     engine
         .store
         .write(move |tx| {
-            let (engine, family, approval_id) = (at.clone(), row.clone(), approval_id.clone());
+            let (engine, first, approval_id) = (at.clone(), kept.clone(), approval_id.clone());
+            let (client_id, person) = (client_id.clone(), person.clone());
             Box::pin(async move {
-                let person = family.person_id.as_deref().unwrap_or_default();
                 // Somebody locked, or a client frozen, since it was asked gets nothing.
-                if !tx.client_is_active(&engine.keys, &family.client_id).await?
-                    || !tx.person_is_active(&engine.keys, person).await?
+                if !tx.client_is_active(&engine.keys, &client_id).await?
+                    || !tx.person_is_active(&engine.keys, &person).await?
                 {
                     return Err(OauthError::grant(
                         "the auth_req_id is not valid, or was used before",
                     )
                     .because("client frozen or person locked"));
                 }
-                tx.insert_family(&family).await?;
-                if let Some(hash) = refresh_hash {
-                    tx.insert_refresh(hash, &family.id, None).await?;
-                }
-                tx.record(
-                    Event::new(Kind::TokenIssued)
-                        .person(person)
-                        .client(&family.client_id)
-                        .approval(approval_id)
-                        .data("grant", "ciba")
-                        .data("audience", family.audience.as_str())
-                        .data("family", family.id.as_str()),
-                );
-                Ok(())
+                Ok(first.keep(tx, &engine, "ciba", Some(&approval_id)).await?)
             })
         })
         .await?;
-    let access_token = access::issue(
-        engine,
-        &Issue::of(&family, &family.scopes, &family.audience, jkt.as_deref()),
-    )?;
-    let id_token = id_token::issue(
-        engine,
-        &IdToken {
-            person_id: &approval.person_id,
-            client,
-            scopes: &family.scopes,
-            nonce: None,
-            auth_time: None,
-            access_token: &access_token,
-        },
-    )
-    .await?;
     let details = approval
         .details
         .as_array()
         .is_some_and(|all| !all.is_empty());
     Ok(TokenAnswer {
-        refresh_token: refresh,
-        id_token,
         authorization_details: details.then(|| approval.details.clone()),
-        ..TokenAnswer::of(access_token, family.scopes).bound(jkt.is_some())
+        ..first.answer(engine, client, None, jkt.as_deref()).await?
     })
 }

@@ -64,6 +64,8 @@ words! {
         ClientCredentials => "client_credentials",
         /// CIBA Core 1.0.
         Ciba => "urn:openid:params:grant-type:ciba",
+        /// RFC 8628.
+        DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
         /// RFC 8693.
         TokenExchange => "urn:ietf:params:oauth:grant-type:token-exchange",
     }

@@ -3,11 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::access::{self, Issue};
-use super::clients::{Client, ClientKind, GrantType};
+use super::clients::{Client, ClientKind};
 use super::error::OauthError;
-use super::families::{ABSOLUTE_MS, Family, IDLE_MS};
-use super::id_token::{self, IdToken};
+use super::first::{Authorized, First};
 use super::sql_grants::CodeRow;
 use super::token::TokenAnswer;
 use crate::audit::{Event, Kind};
@@ -33,7 +31,7 @@ fn challenge(verifier: &str) -> Option<String> {
 }
 
 enum Outcome {
-    First(Box<(CodeRow, Family)>),
+    First(Box<(CodeRow, First)>),
     /// It was used before: the family is revoked, and that must stand, so this
     /// is an answer of the write and not its error.
     Again,
@@ -54,18 +52,11 @@ pub(super) async fn redeem(
     let hash = hash(engine, code.expose());
     let challenge = challenge(verifier.expose())
         .ok_or_else(|| OauthError::request("the code_verifier is malformed"))?;
-    let refresh = client
-        .may(GrantType::RefreshToken)
-        .then(|| engine.new_token("att_rt"));
-    let refresh_hash = refresh
-        .as_ref()
-        .map(|token| super::refresh::hash(engine, token.expose()));
-    let (at, client_id, proved) = (engine.clone(), client.id.clone(), jkt.clone());
-    let public = client.kind == ClientKind::Public;
+    let (at, who, proved) = (engine.clone(), client.clone(), jkt.clone());
     let outcome = engine
         .store
         .write(move |tx| {
-            let (engine, client_id) = (at.clone(), client_id.clone());
+            let (engine, client) = (at.clone(), who.clone());
             let (redirect_uri, challenge) = (redirect_uri.clone(), challenge.clone());
             let jkt = proved.clone();
             Box::pin(async move {
@@ -73,7 +64,7 @@ pub(super) async fn redeem(
                 let row = tx
                     .code(hash)
                     .await?
-                    .filter(|row| row.client_id == client_id)
+                    .filter(|row| row.client_id == client.id)
                     .ok_or_else(|| bad().because("unknown, or of another client"))?;
                 // RFC 6749 §4.1.2: a second use ends what the first one gave.
                 if row.used_at.is_some() {
@@ -82,7 +73,7 @@ pub(super) async fn redeem(
                     tx.record(
                         Event::new(Kind::TokenReused)
                             .person(&row.person_id)
-                            .client(&client_id)
+                            .client(&client.id)
                             .data("token", "code")
                             .data("family", row.family_id),
                     );
@@ -103,7 +94,7 @@ pub(super) async fn redeem(
                 if row.dpop_jkt.is_some() && row.dpop_jkt != jkt {
                     return Err(bad().because("asked for with another key"));
                 }
-                if !tx.client_is_active(&engine.keys, &client_id).await?
+                if !tx.client_is_active(&engine.keys, &client.id).await?
                     || !tx.person_is_active(&engine.keys, &row.person_id).await?
                 {
                     return Err(bad().because("client frozen or person locked"));
@@ -114,65 +105,34 @@ pub(super) async fn redeem(
                         .await?;
                     return Ok(Outcome::Again);
                 }
-                let family = Family {
-                    id: row.family_id.clone(),
-                    client_id: client_id.clone(),
-                    person_id: Some(row.person_id.clone()),
-                    approval_id: None,
-                    scopes: row.scopes.clone(),
-                    audience: row.audience.clone(),
-                    auth_time: Some(row.auth_time),
-                    created_at: now,
-                    idle_expires_at: now + IDLE_MS,
-                    expires_at: now + ABSOLUTE_MS,
-                    last_used_at: None,
-                    revoked_at: None,
-                    dpop_jkt: jkt.filter(|_| public),
-                };
-                tx.insert_family(&family).await?;
-                let offline = family.scopes.iter().any(|scope| scope == "offline_access");
-                if let Some(refresh_hash) = refresh_hash.filter(|_| offline) {
-                    tx.insert_refresh(refresh_hash, &family.id, None).await?;
-                }
-                tx.record(
-                    Event::new(Kind::TokenIssued)
-                        .person(&row.person_id)
-                        .client(&client_id)
-                        .data("grant", "authorization_code")
-                        .data("audience", family.audience.as_str())
-                        .data("family", family.id.as_str()),
+                let first = First::new(
+                    &engine,
+                    &client,
+                    Authorized {
+                        family_id: row.family_id.clone(),
+                        person_id: row.person_id.clone(),
+                        approval_id: None,
+                        scopes: row.scopes.clone(),
+                        audience: row.audience.clone(),
+                        auth_time: Some(row.auth_time),
+                        dpop_jkt: jkt.filter(|_| client.kind == ClientKind::Public),
+                    },
                 );
-                Ok(Outcome::First(Box::new((row, family))))
+                first.keep(tx, &engine, "authorization_code", None).await?;
+                Ok(Outcome::First(Box::new((row, first))))
             })
         })
         .await?;
     let Outcome::First(first) = outcome else {
         return Err(bad().because("presented again; its family is revoked"));
     };
-    let (row, family) = *first;
-    let access_token = access::issue(
-        engine,
-        &Issue::of(&family, &family.scopes, &family.audience, jkt.as_deref()),
-    )?;
-    let id_token = id_token::issue(
-        engine,
-        &IdToken {
-            person_id: &row.person_id,
-            client,
-            scopes: &family.scopes,
-            nonce: row.nonce.as_deref(),
-            auth_time: family.auth_time,
-            access_token: &access_token,
-        },
-    )
-    .await?;
-    let offline = family.scopes.iter().any(|scope| scope == "offline_access");
+    let (row, first) = *first;
     Ok(TokenAnswer {
-        refresh_token: refresh.filter(|_| offline),
-        id_token,
         // RFC 9396 §7: what was granted is said.
         authorization_details: (!row.details.is_empty())
             .then(|| super::authorize::AccountAccess::details(&row.details)),
-        ..TokenAnswer::of(access_token, family.scopes).bound(jkt.is_some())
+        ..first
+            .answer(engine, client, row.nonce.as_deref(), jkt.as_deref())
+            .await?
     })
 }

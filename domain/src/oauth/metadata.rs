@@ -39,6 +39,7 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "end_session_endpoint": url("oidc/logout"),
         "pushed_authorization_request_endpoint": url("oauth/par"),
         "require_pushed_authorization_requests": false,
+        "device_authorization_endpoint": url("oauth/device/code"),
         "jwks_uri": url(".well-known/jwks.json"),
         "backchannel_authentication_endpoint": url("bc-authorize"),
         "backchannel_token_delivery_modes_supported": ["poll"],

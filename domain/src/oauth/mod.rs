@@ -13,6 +13,7 @@
 //! - [`logout`]: signing out at the wish of a client.
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
+//! - [`device`]: a device without a browser; its person answers here.
 //! - [`backchannel`]: a request for an approval (CIBA), read from the wire.
 //! - [`dpop`]: tokens bound to a key; [`present`]: a token at a resource of ours.
 //! - [`access`], `id_token`: tokens as signed statements; [`revoke()`]: ending them.
@@ -38,11 +39,13 @@ pub mod clients;
 mod code;
 pub mod consent_page;
 pub mod consents;
+pub mod device;
 pub mod dpop;
 pub mod dynamic_registration;
 pub mod error;
 pub mod exchange;
 pub mod families;
+mod first;
 mod id_token;
 pub mod introspect;
 mod jws;

@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::storage::Error;
 
 /// Forgets at most a thousand of each: codes that ran out more than a day ago
-/// (until then a replay is known for what it is), pushed requests, and ids that
+/// (until then a replay is known for what it is), pushed requests, requests of devices, and ids that
 /// work once whose tokens have run out. Answers how many.
 ///
 /// # Errors
@@ -16,6 +16,7 @@ pub async fn sweep(engine: &Engine) -> Result<u64, Error> {
             Box::pin(async move {
                 let before = tx.now() - 24 * 60 * 60 * 1000;
                 Ok(tx.sweep_codes(before).await?
+                    + tx.sweep_devices(before).await?
                     + tx.sweep_jtis().await?
                     + tx.sweep_pushed().await?)
             })

@@ -8,6 +8,7 @@
 //! | refresh_token | any | token of this client | in the write | in the write | token, if it rotates |
 //! | client_credentials | confidential | the client | in the write | none | nothing |
 //! | CIBA | confidential | approval of this client | before and in the write | begins | approval |
+//! | device_code | any | request of this client, allowed | in the write | begins | request |
 //! | token exchange | confidential | see [`super::exchange`] | before release | before release | nothing |
 
 use serde_json::{Map, Value};
@@ -18,7 +19,7 @@ use super::error::{Code, OauthError};
 use super::exchange::ExchangeRequest;
 use super::params::Params;
 use super::request_head::RequestHead;
-use super::{access, ciba, client_credentials, code, dpop, exchange, refresh};
+use super::{access, ciba, client_credentials, code, device, dpop, exchange, refresh};
 use crate::Engine;
 use crate::secret::Secret;
 
@@ -61,6 +62,11 @@ pub enum TokenRequest {
         /// The agent's credential for its request.
         auth_req_id: Secret<String>,
     },
+    /// RFC 8628 §3.4.
+    Device {
+        /// The device's credential for its request.
+        device_code: Secret<String>,
+    },
     /// RFC 8693.
     Exchange(ExchangeRequest),
 }
@@ -95,6 +101,9 @@ impl TokenRequest {
             Ok(GrantType::Ciba) => Self::Ciba {
                 auth_req_id: secret("auth_req_id")?,
             },
+            Ok(GrantType::DeviceCode) => Self::Device {
+                device_code: secret("device_code")?,
+            },
             Ok(GrantType::TokenExchange) => Self::Exchange(ExchangeRequest::parse(params, false)?),
             Err(()) => {
                 return Err(OauthError::new(
@@ -113,6 +122,7 @@ impl TokenRequest {
             Self::Refresh { .. } => GrantType::RefreshToken,
             Self::ClientCredentials { .. } => GrantType::ClientCredentials,
             Self::Ciba { .. } => GrantType::Ciba,
+            Self::Device { .. } => GrantType::DeviceCode,
             Self::Exchange(_) => GrantType::TokenExchange,
         }
     }
@@ -226,6 +236,9 @@ pub async fn grant(
             client_credentials::issue(engine, client, scopes, audience, jkt).await
         }
         TokenRequest::Ciba { auth_req_id } => ciba::redeem(engine, client, &auth_req_id, jkt).await,
+        TokenRequest::Device { device_code } => {
+            device::redeem(engine, client, &device_code, jkt).await
+        }
         TokenRequest::Exchange(request) => exchange::exchange(engine, client, request, jkt).await,
     }
 }

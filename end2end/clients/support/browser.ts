@@ -43,6 +43,12 @@ export class Browser {
     return this.answer(address, 'deny');
   }
 
+  /** Allows what a device asks, at the address that it shows. */
+  async connectDevice(address: string): Promise<void> {
+    const done = await this.submit(await this.visit(address), { decision: 'allow' });
+    if (!done.url.endsWith('/device?done=allowed')) throw new Error(`${done.url}:\n${plain(done.text)}`);
+  }
+
   /** Approves or denies the one approval that waits, on its page. */
   async decide(decision: 'approve' | 'deny'): Promise<void> {
     const list = await this.visit(`${this.attorn.url}/approvals`);

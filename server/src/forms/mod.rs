@@ -9,6 +9,7 @@ mod admin;
 mod agent;
 mod approvals;
 mod connect;
+mod device;
 pub mod sign_in;
 
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ pub fn routes() -> Router<Door> {
         .route("/permissions/{id}", post(accounts::permission))
         .route("/link/callback", get(crate::link::callback))
         .route(connect::PAGE, get(connect::show).post(connect::follow))
+        .route("/device", get(device::show).post(device::answer))
         .route("/approve/{id}", post(approvals::decide))
         .route("/agent/runs", post(agent::start))
         .route("/agent/runs/{id}/cancel", post(agent::cancel))

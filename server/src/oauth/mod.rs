@@ -5,6 +5,7 @@
 
 pub mod authorize;
 mod backchannel;
+mod device;
 mod introspect;
 pub mod logout;
 mod metadata;
@@ -52,6 +53,7 @@ pub fn routes() -> Router<Door> {
         .route("/oauth/revoke", post(revoke::revoke))
         .route("/oauth/introspect", post(introspect::answer))
         .route("/oauth/par", post(par::push))
+        .route("/oauth/device/code", post(device::ask))
         .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
         .route("/oidc/logout", post(logout::by_post))
         .route("/oidc/register", post(register::register))

@@ -8,6 +8,7 @@ mod backchannel;
 mod client_document;
 mod crash;
 mod demo;
+mod device;
 mod door;
 mod exchange;
 mod forms;

@@ -5,6 +5,7 @@ mod authorize;
 mod ciba;
 mod clients;
 mod code;
+mod device;
 mod dpop;
 mod exchange;
 mod exchange_own;
