@@ -1,7 +1,7 @@
 /** Every page, in both themes, wide and on a phone: usable by everybody, nothing sticking out. */
 import type { Page } from '@playwright/test';
 import { expect, test } from '../support/attorn.ts';
-import { allowAgent, ask, expectRun, signIn } from '../support/journeys.ts';
+import { allowAgent, ask, askAsDevice, expectRun, signIn } from '../support/journeys.ts';
 import { expectAccessible, expectNoSidewaysScroll, screenshot } from '../support/looks.ts';
 
 test.use({ demo: { name: 'looks', link: ['slack', 'salesforce'] } });
@@ -15,8 +15,8 @@ async function look(page: Page, name: string): Promise<void> {
   });
 }
 
-test('every page of a person looks right', async ({ page, attorn }) => {
-  test.setTimeout(180_000);
+test('every page of a person looks right', async ({ page, attorn, request }) => {
+  test.setTimeout(300_000);
   await signIn(page, attorn.user);
 
   await ask(page, 'list my Slack channels');
@@ -41,6 +41,10 @@ test('every page of a person looks right', async ({ page, attorn }) => {
     ['approvals', '/approvals'],
     ['activity', '/activity'],
     ['settings', '/settings'],
+    ['device', '/device'],
+    ['device-question', (await askAsDevice(request, attorn.url)).verification_uri_complete],
+    ['device-unknown', '/device?user_code=BBBB-BBBB'],
+    ['device-allowed', '/device?done=allowed'],
     ['not-found', '/nothing-here'],
     ['admins-only', '/admin/audit'],
     ['authorize-refused', '/authorize?client_id=nobody&response_type=code'],

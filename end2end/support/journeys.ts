@@ -59,3 +59,19 @@ function sandboxOf(attorn: Attorn): string {
   if (!found) throw new Error('the demo did not say where its sandbox is');
   return found.replace(/\/$/, '');
 }
+
+/** A device that registered itself asks; what it is answered. */
+export async function askAsDevice(request: APIRequestContext, url: string) {
+  const grant = 'urn:ietf:params:oauth:grant-type:device_code';
+  const registered = await request.post(`${url}/oidc/register`, {
+    data: { client_name: 'Television', grant_types: [grant], response_types: [], token_endpoint_auth_method: 'none' },
+  });
+  const { client_id } = (await registered.json()) as { client_id: string };
+  const asked = await request.post(`${url}/oauth/device/code`, { form: { client_id, scope: 'openid email' } });
+  const body = (await asked.json()) as { user_code: string; device_code: string; verification_uri_complete: string };
+  const poll = async () => {
+    const form = { grant_type: grant, client_id, device_code: body.device_code };
+    return (await (await request.post(`${url}/oauth/token`, { form })).json()) as { error?: string; id_token?: string };
+  };
+  return { ...body, poll };
+}
