@@ -290,6 +290,20 @@ describe('an approval (CIBA, poll)', () => {
     await refused(client.pollBackchannelAuthenticationGrant(config, asked), 'invalid_grant');
   });
 
+  test('is asked of the person of an ID token', async () => {
+    const config = await agent();
+    const first = await client.initiateBackchannelAuthentication(config, ask());
+    await new Browser(attorn).decide('approve');
+    const { id_token } = await client.pollBackchannelAuthenticationGrant(config, first);
+    const { login_hint: _, ...rest } = ask();
+    const asked = await client.initiateBackchannelAuthentication(config, { ...rest, id_token_hint: id_token! });
+    await new Browser(attorn).decide('approve');
+    const tokens = await client.pollBackchannelAuthenticationGrant(config, asked);
+    assert.equal(tokens.claims()?.sub, env(attorn, 'ATTORN_USER_ID'));
+    const both = ask({ id_token_hint: id_token! });
+    await refused(client.initiateBackchannelAuthentication(config, both), 'invalid_request');
+  });
+
   test('that is denied is access_denied', async () => {
     const config = await agent();
     const asked = await client.initiateBackchannelAuthentication(config, ask());

@@ -1,7 +1,7 @@
 //! Asking: an agent wants a person's approval (CIBA Core §7).
 
 use evidence::json::{Limits, parse_strict_object};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::ask_error::AskError;
 use super::binding::BindingMessage;
@@ -42,8 +42,23 @@ pub enum PersonHint {
 }
 
 impl PersonHint {
+    /// Reads a subject identifier (RFC 9493 §3) of the formats `iss_sub`,
+    /// `email` or `opaque`; other members are ignored.
+    #[must_use]
+    pub fn from_subject(members: &Map<String, Value>) -> Option<Self> {
+        let member = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+        match member("format")?.as_str() {
+            "iss_sub" => member("iss")
+                .zip(member("sub"))
+                .map(|(iss, sub)| Self::IssSub { iss, sub }),
+            "email" => member("email").map(Self::Email),
+            "opaque" => member("id").map(Self::Id),
+            _ => None,
+        }
+    }
+
     /// Reads a `login_hint`: JSON `{"format":"iss_sub","iss":…,"sub":…}` or
-    /// `{"format":"email","email":…}` (members in any order, others ignored),
+    /// `{"format":"email","email":…}` (see [`Self::from_subject`]),
     /// an e-mail address, or a person's id.
     ///
     /// # Errors
@@ -53,16 +68,8 @@ impl PersonHint {
         if text.starts_with('{') {
             let members = parse_strict_object(text.as_bytes(), Limits::BODY)
                 .map_err(|_| AskError::InvalidRequest("login_hint is not valid JSON"))?;
-            let member = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-            return match member("format").as_deref() {
-                Some("iss_sub") => member("iss")
-                    .zip(member("sub"))
-                    .map(|(iss, sub)| Self::IssSub { iss, sub }),
-                Some("email") => member("email").map(Self::Email),
-                _ => None,
-            }
-            .ok_or(AskError::InvalidRequest(
-                "login_hint must have format iss_sub with iss and sub, or format email with email",
+            return Self::from_subject(&members).ok_or(AskError::InvalidRequest(
+                "login_hint must have format iss_sub with iss and sub, email with email, or opaque with id",
             ));
         }
         if text.is_empty() || text.len() > 320 {

@@ -7,6 +7,7 @@ use super::authenticate::client_of;
 use super::clients::{Client, ClientKind, GrantType};
 use super::error::{Code, OauthError};
 use super::params::Params;
+use super::person_hint;
 use super::request_head::RequestHead;
 use crate::Engine;
 use crate::approval::{self, Ask, AskError, Asked, PersonHint};
@@ -39,35 +40,15 @@ impl From<AskError> for OauthError {
     }
 }
 
-/// Reads what a client asks. Parameters that are not named here are not read:
-/// none of them can change the subject or the token.
-///
-/// # Errors
-/// `invalid_request` and its kin.
-pub fn parse(params: &Params) -> Result<Ask, OauthError> {
+/// Reads what a client asks of this person. Parameters that are not named here
+/// are not read: none of them can change the subject or the token.
+fn parse(params: &Params, person: PersonHint) -> Result<Ask, OauthError> {
     if params.get("request").is_some() {
         return Err(OauthError::new(
             Code::RequestNotSupported,
             "signed requests are not supported",
         ));
     }
-    let hints: Vec<&str> = ["login_hint", "login_hint_token", "id_token_hint"]
-        .into_iter()
-        .filter(|name| params.get(name).is_some())
-        .collect();
-    let person = match (hints.as_slice(), params.get("login_hint")) {
-        (["login_hint"], Some(hint)) => PersonHint::from_login_hint(hint)?,
-        ([_], _) => {
-            return Err(OauthError::request(
-                "only login_hint is supported as the hint",
-            ));
-        }
-        _ => {
-            return Err(OauthError::request(
-                "exactly one hint is needed (CIBA Core 7.1)",
-            ));
-        }
-    };
     let requested_expiry_s = params
         .get("requested_expiry")
         .map(|text| {
@@ -104,7 +85,8 @@ pub async fn begin(engine: &Engine, client: &Client, params: &Params) -> Result<
             "this client is not registered for asking approvals",
         ));
     }
-    Ok(approval::ask(engine, client, parse(params)?).await?)
+    let person = person_hint::read(engine, client, params).await?;
+    Ok(approval::ask(engine, client, parse(params, person)?).await?)
 }
 
 /// The whole endpoint: authenticates, reads, asks. Answers the JSON body.

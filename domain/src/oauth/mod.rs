@@ -14,7 +14,8 @@
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
 //! - [`device`]: a device without a browser; its person answers here.
-//! - [`backchannel`]: a request for an approval (CIBA), read from the wire.
+//! - [`backchannel`]: a request for an approval (CIBA), read from the wire;
+//!   `person_hint`: whom it is about.
 //! - [`dpop`]: tokens bound to a key; [`present`]: a token at a resource of ours.
 //! - [`access`], `id_token`: tokens as signed statements; [`revoke()`]: ending them.
 //! - [`metadata`]: what we say about ourselves. [`error`]: one table of codes.
@@ -55,6 +56,7 @@ pub mod metadata;
 mod metadata_document;
 pub mod par;
 pub mod params;
+mod person_hint;
 mod refresh;
 mod registration;
 mod replay;

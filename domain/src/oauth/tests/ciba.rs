@@ -153,6 +153,7 @@ async fn two_hints_no_hint_and_foreign_parameters_do_not_choose_the_person() {
     let bob = scene.bench.person("bob@example.com").await;
     for (name, value, code) in [
         ("id_token_hint", "x", Code::InvalidRequest),
+        ("login_hint_token", "x", Code::InvalidRequest),
         ("login_hint", "", Code::InvalidRequest),
         ("login_hint", "bob@example.com", Code::UnknownUserId),
         ("login_hint", "nobody@example.com", Code::UnknownUserId),

@@ -10,6 +10,7 @@ mod dpop;
 mod exchange;
 mod exchange_own;
 mod key;
+mod person_hint;
 mod refresh;
 mod tokens;
 
