@@ -158,14 +158,15 @@ pub struct Give {
     pub account_id: String,
     /// How.
     pub access_mode: AccessMode,
-    /// With which scopes at most; `None`: all.
+    /// With which scopes at most; `None`: as before, all where nothing was
+    /// permitted.
     pub scopes: Option<Vec<String>>,
-    /// Which calls; `None`: any.
+    /// Which calls; `None`: as before, any where nothing was permitted.
     pub calls: Option<Vec<CallRule>>,
 }
 
-/// Permits, as part of somebody else's write (the consent page's verb).
-/// Replaces what was permitted to this client on this account before.
+/// Permits, as part of somebody else's write (the consent page's verb). Who
+/// allows again sees the mode, not the limits set before: those stay.
 ///
 /// # Errors
 /// [`Error::NotFound`] when the account is not this person's.
@@ -182,14 +183,19 @@ pub async fn give_within(tx: &mut Tx, engine: &Engine, give: Give) -> Result<Per
     let id = old
         .as_ref()
         .map_or_else(|| tx.new_id("prm"), |old| old.id.clone());
+    let limits = old
+        .as_ref()
+        .filter(|old| old.state != PermissionState::Revoked)
+        .map(|old| (old.scopes.clone(), old.calls.clone()));
+    let (scopes, calls) = limits.unwrap_or_default();
     let permission = Permission {
         id,
         person_id: give.person_id,
         client_id: give.client_id,
         account_id: give.account_id,
         access_mode: give.access_mode,
-        scopes: give.scopes,
-        calls: give.calls,
+        scopes: give.scopes.or(scopes),
+        calls: give.calls.or(calls),
         state: PermissionState::Active,
         granted_at: tx.now(),
     };

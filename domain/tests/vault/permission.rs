@@ -152,7 +152,7 @@ async fn a_narrowed_permission_releases_no_token() {
         needs_permission(ask(&stage, &client.id).await),
         "the token allows more than the permission"
     );
-    give.scopes = None;
+    give.scopes = Some(account.scopes.clone());
     give.calls = Some(vec![CallRule {
         methods: vec!["GET".to_owned()],
         path: "/calendar/*".to_owned(),
@@ -166,4 +166,38 @@ async fn a_narrowed_permission_releases_no_token() {
     assert!(permission.allows_call("GET", "/calendar/v3/x"));
     assert!(!permission.allows_call("POST", "/calendar/v3/x"));
     assert!(!permission.allows_call("GET", "/gmail/v1/x"));
+}
+
+#[tokio::test]
+async fn allowing_again_does_not_widen_what_the_person_narrowed() {
+    let stage = Stage::new().await;
+    let (client, _) = stage.bench.client("Agent").await;
+    let account = stage.link(Provider::Google).await;
+    let narrow = Give {
+        person_id: account.person_id.clone(),
+        client_id: client.id.clone(),
+        account_id: account.id.clone(),
+        access_mode: AccessMode::Call,
+        scopes: Some(vec!["openid".to_owned()]),
+        calls: Some(vec![CallRule {
+            methods: vec!["GET".to_owned()],
+            path: "/calendar/*".to_owned(),
+        }]),
+    };
+    let narrow = permissions::give(&stage, narrow).await.unwrap();
+    let again = give(&stage, &client.id, &account, AccessMode::Release).await;
+    assert_eq!(again.access_mode, AccessMode::Release, "the page said so");
+    assert_eq!(
+        (&again.scopes, &again.calls),
+        (&narrow.scopes, &narrow.calls)
+    );
+    assert!(needs_permission(ask(&stage, &client.id).await));
+
+    // What was taken back is gone, its limits too.
+    permissions::revoke(&stage, &account.person_id, &again.id)
+        .await
+        .unwrap();
+    let anew = give(&stage, &client.id, &account, AccessMode::Release).await;
+    assert_eq!((anew.scopes, anew.calls), (None, None));
+    ask(&stage, &client.id).await.unwrap();
 }
