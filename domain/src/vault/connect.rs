@@ -412,20 +412,23 @@ pub async fn follow(
             ("error_description", "The person did not allow it."),
         ])?),
         Answer::Link { callback } => {
+            let return_to = format!("{RETURN}{}", request.id);
             let start = StartLink {
                 person_id: person_id.to_owned(),
                 session_id: session_id.to_owned(),
                 connection: request.connection.clone(),
                 client: Some((request.client_id.clone(), mode)),
-                return_to: format!("{RETURN}{}", request.id),
+                return_to: return_to.clone(),
                 redirect_uri: callback,
             };
-            link::start(engine, start)
-                .await
-                .map_err(|error| match error {
-                    link::Error::Vault(error) => error.into(),
-                    error => Error::Invalid(error.to_string()).into(),
-                })
+            match link::start(engine, start).await {
+                Ok(provider) => Ok(provider),
+                // The ticket is used up: the client must hear of it.
+                Err(error) => {
+                    tracing::warn!(%error, "a link that a client asked for could not begin");
+                    linked(engine, session_id, &return_to, Err("server_error")).await
+                }
+            }
         }
     }
 }
@@ -454,9 +457,11 @@ pub async fn linked(
     let browser = hash(engine, "session", session_id);
     let code = short_token(engine, "att_cc");
     let code_hash = hash(engine, "connect_code", code.expose());
-    let account = outcome.ok().map(|account| account.id.clone());
-    let failure = outcome.err().unwrap_or_default().to_owned();
-    let request = engine
+    let account = outcome
+        .ok()
+        .map(|account| (account.id.clone(), account.connection.clone()));
+    let failure = outcome.err().unwrap_or("another connection").to_owned();
+    let (request, answered) = engine
         .store
         .write(move |tx| {
             let (id, account, failure) = (id.clone(), account.clone(), failure.clone());
@@ -465,16 +470,19 @@ pub async fn linked(
                     .taken_connect(&id, browser)
                     .await?
                     .ok_or(TicketError::Gone)?;
-                match account {
-                    Some(account) => tx.answer_connect(&request.id, &account, code_hash).await?,
+                let fitting = account.filter(|(_, connection)| *connection == request.connection);
+                match &fitting {
+                    Some((account, _)) => {
+                        tx.answer_connect(&request.id, account, code_hash).await?
+                    }
                     None => tx.refuse_connect(&request, &failure).await?,
                 }
-                Ok::<_, TicketError>(request)
+                Ok::<_, TicketError>((request, fitting.is_some()))
             })
         })
         .await?;
     Ok(match outcome {
-        Ok(_) => request.answer(&[("connect_code", code.expose())])?,
+        Ok(_) if answered => request.answer(&[("connect_code", code.expose())])?,
         Err("access_denied") => request.answer(&[
             ("error", "access_denied"),
             (
@@ -482,7 +490,7 @@ pub async fn linked(
                 "The person did not allow it at the provider.",
             ),
         ])?,
-        Err(_) => request.answer(&[
+        _ => request.answer(&[
             ("error", "server_error"),
             (
                 "error_description",

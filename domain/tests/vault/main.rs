@@ -1,6 +1,7 @@
 //! The vault against lookalike providers, over real HTTP.
 
 mod approved;
+mod connect;
 mod connection;
 mod grant_safety;
 mod link;
