@@ -48,14 +48,12 @@ pub fn routes() -> Router<Door> {
             get(metadata::protected_resource),
         )
         .route("/.well-known/jwks.json", get(metadata::jwks))
-        .route("/authorize", post(authorize::by_post))
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(revoke::revoke))
         .route("/oauth/introspect", post(introspect::answer))
         .route("/oauth/par", post(par::push))
         .route("/oauth/device/code", post(device::ask))
         .route("/userinfo", get(userinfo::answer).post(userinfo::answer))
-        .route("/oidc/logout", post(logout::by_post))
         .route("/oidc/register", post(register::register))
         .route(
             "/oidc/register/{client_id}",
@@ -65,6 +63,9 @@ pub fn routes() -> Router<Door> {
         )
         .route("/bc-authorize", post(backchannel::request))
         .layer(open_to_scripts())
+        // Where browsers are sent, no script of another origin may ask (RFC 9700 §2.6).
+        .route("/authorize", post(authorize::by_post))
+        .route("/oidc/logout", post(logout::by_post))
 }
 
 /// Public clients are pages of other origins as well. Nothing here looks at a

@@ -156,8 +156,11 @@ async fn a_client_may_send_the_browser_with_a_post_from_another_site() {
         .body(form(&fields));
     let led_on = house.send(request).await;
     assert_eq!(led_on.status, 303);
+    // The browser may be sent; a script of that site may not read along.
+    assert_eq!(led_on.header("access-control-allow-origin"), "");
     let cookie = house.signed_in(&house.ada).await;
     let page = house.get(led_on.location(), &cookie).await;
     assert_eq!(page.status, 200);
     assert!(page.body.contains("Release bot"));
+    assert_eq!(page.header("access-control-allow-origin"), "");
 }
