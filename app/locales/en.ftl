@@ -364,6 +364,7 @@ event-approval-denied = You denied a request of { $agent }
 event-approval-expired = A request of { $agent } expired
 event-approval-cancelled = { $agent } took a request back
 event-approval-consumed = { $agent } took up your approval
+event-approval-client-notified = { $agent } was told how a request of it ended, or could not be told
 event-approval-call-sent = The approved call of { $agent } was sent
 event-approval-call-done = The approved call of { $agent } was answered
 event-approval-call-failed = The approved call of { $agent } was not carried out

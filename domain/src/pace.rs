@@ -1,7 +1,9 @@
 //! How often a client may poll for one answer (CIBA Core §11, RFC 8628 §3.5).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Seconds between polls, unless a hasty client was told to wait longer.
 pub const INTERVAL_S: i64 = 5;
@@ -21,15 +23,35 @@ const MOST: usize = 100_000;
 
 /// When each request was last polled, keyed by the keyed hash of the client's
 /// credential for it. Losing it costs nobody anything.
-#[derive(Default)]
-pub struct Paces(Mutex<HashMap<[u8; 32], Pace>>);
+pub struct Paces {
+    last: Mutex<HashMap<[u8; 32], Pace>>,
+    places: Arc<Semaphore>,
+}
+
+/// How many polls may wait for their answer at once; who finds no place is
+/// answered as if it had not asked to wait.
+const PLACES: usize = 1000;
+
+impl Default for Paces {
+    fn default() -> Self {
+        Self {
+            last: Mutex::default(),
+            places: Arc::new(Semaphore::new(PLACES)),
+        }
+    }
+}
 
 impl Paces {
+    /// A place to wait in, until it is dropped.
+    pub(crate) fn place_to_wait(&self) -> Option<OwnedSemaphorePermit> {
+        self.places.clone().try_acquire_owned().ok()
+    }
+
     /// Notes a poll of a pending request at `now` (monotonic milliseconds).
     /// `Err` is the number of seconds to wait (`slow_down` adds five seconds to
     /// the interval).
     pub(crate) fn poll(&self, key: [u8; 32], now: i64) -> Result<(), i64> {
-        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut paces = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if paces.len() >= MOST && !paces.contains_key(&key) {
             let oldest = now.saturating_sub(60_000);
             paces.retain(|_, pace| pace.last > oldest);
@@ -60,7 +82,7 @@ impl Paces {
     }
 
     pub(crate) fn forget(&self, key: &[u8; 32]) {
-        self.0
+        self.last
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);

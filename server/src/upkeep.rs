@@ -1,4 +1,5 @@
 //! Tasks that run beside requests: the audit sequencer, the embedded agent,
+//! telling clients of decisions,
 //! what falls due (expired approvals, lost calls, queued revocations, old rows).
 
 use std::future::Future;
@@ -18,6 +19,8 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(async move { audit::sequencer::run(&sequencer, token.cancelled_owned()).await });
     let (driver, token) = (engine.clone(), stop.clone());
     tasks.spawn(async move { agent::drive(&driver, token.cancelled_owned()).await });
+    let (teller, token) = (engine.clone(), stop.clone());
+    tasks.spawn(async move { oauth::notify::drive(&teller, token.cancelled_owned()).await });
     tasks.spawn(repeat(
         engine.clone(),
         stop.clone(),

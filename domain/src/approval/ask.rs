@@ -1,5 +1,7 @@
 //! Asking: an agent wants a person's approval (CIBA Core §7).
 
+use std::sync::Arc;
+
 use evidence::json::{Limits, parse_strict_object};
 use serde_json::{Map, Value};
 
@@ -14,7 +16,7 @@ use super::state::State;
 use super::types::{self, Details};
 use crate::audit::Kind;
 use crate::identity::{self, Person};
-use crate::oauth::{self, Client, GrantType};
+use crate::oauth::{self, Client, Delivery, GrantType, notify};
 use crate::pace::INTERVAL_S;
 use crate::secret::Secret;
 use crate::vault::{self, AccountState, permissions::PermissionState};
@@ -122,13 +124,39 @@ const MOST_PENDING: i64 = 50;
 const STANDARD_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// Stores a request and shows it to the person. `client` is the authenticated
-/// client.
+/// client, one that polls.
 ///
 /// # Errors
 /// See [`AskError`]; nothing is stored then.
 pub async fn ask(engine: &Engine, client: &Client, ask: Ask) -> Result<Asked, AskError> {
+    ask_and_tell(engine, client, ask, None).await
+}
+
+/// As [`ask()`], for a client that is told of the end: `token` is its
+/// `client_notification_token`, with which it will know us (CIBA Core §7.1).
+///
+/// # Errors
+/// See [`AskError`]; nothing is stored then.
+pub async fn ask_and_tell(
+    engine: &Engine,
+    client: &Client,
+    ask: Ask,
+    token: Option<&Secret<String>>,
+) -> Result<Asked, AskError> {
     if !client.may(GrantType::Ciba) {
         return Err(AskError::UnauthorizedClient);
+    }
+    let delivery = client.metadata.backchannel_token_delivery_mode;
+    let token = token.filter(|_| delivery != Delivery::Poll);
+    if delivery != Delivery::Poll && token.is_none() {
+        return Err(AskError::InvalidRequest(
+            "client_notification_token is missing; this client is registered to be told",
+        ));
+    }
+    if token.is_some_and(|token| !notify::is_token(token.expose())) {
+        return Err(AskError::InvalidRequest(
+            "client_notification_token must be a bearer token of at most 1024 characters",
+        ));
     }
     let binding_message = ask
         .binding_message
@@ -180,7 +208,8 @@ pub async fn ask(engine: &Engine, client: &Client, ask: Ask) -> Result<Asked, As
         outcome: None,
     };
     let approval_id = approval.id.clone();
-    store(engine, Kept::new(approval, &hash)).await?;
+    let told = notify::prepare(engine, client, &approval_id, &auth_req_id, token).await?;
+    store(engine, Kept::new(approval, &hash, delivery), told).await?;
     Ok(Asked {
         auth_req_id,
         approval_id,
@@ -189,12 +218,18 @@ pub async fn ask(engine: &Engine, client: &Client, ask: Ask) -> Result<Asked, As
     })
 }
 
-async fn store(engine: &Engine, kept: Kept) -> Result<(), AskError> {
-    let (within, kept) = (engine.clone(), std::sync::Arc::new(kept));
+async fn store(
+    engine: &Engine,
+    kept: Kept,
+    told: Option<notify::Prepared>,
+) -> Result<(), AskError> {
+    let (within, kept) = (engine.clone(), Arc::new(kept));
+    let told = Arc::new(told);
     engine
         .store
         .write(move |tx| {
             let (engine, kept) = (within.clone(), kept.clone());
+            let told = told.clone();
             Box::pin(async move {
                 let approval = &kept.approval;
                 let (person, client) = (&approval.person_id, &approval.client_id);
@@ -205,6 +240,9 @@ async fn store(engine: &Engine, kept: Kept) -> Result<(), AskError> {
                     return Err(AskError::TooMany);
                 }
                 tx.insert_approval(&engine, &kept).await?;
+                if let Some(told) = &*told {
+                    tx.insert_notification(told).await?;
+                }
                 let mut asked = event(Kind::ApprovalRequested, approval).data(
                     "text_digest",
                     evidence::digest::base64url(&approval.shown.digest()),

@@ -173,6 +173,10 @@ pub(super) async fn carry_out(
             .map_or(from, |kept| kept.approval.state);
         return Ok(Err(state));
     }
+    // One that redeems it knows already.
+    if kept.is_told() && change != Change::Consume {
+        tx.notification_is_due(&kept.approval.id).await?;
+    }
     let approval = kept.approval;
     tx.signal(Some(&approval.person_id), "approval", &approval.id);
     let event = event(event_of(change), &approval);

@@ -29,17 +29,21 @@ mod sql;
 mod state;
 pub mod types;
 
-pub use ask::{Ask, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, ask};
+pub use ask::{Ask, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, ask, ask_and_tell};
 pub use ask_error::AskError;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};
 pub use execute::{CallEnd, CallError, call_ended, consume_call, settle_lost_calls};
+pub(crate) use read::of_client;
 pub use read::{
     Approval, CallState, DecisionMade, Filter, NOT_SENT, Outcome, decisions, find_by_auth_req,
     find_by_binding_message, get, list, pending_count,
 };
-pub use redeem::{RedeemError, Redeemed, poll_and_redeem};
+pub use redeem::RedeemError;
+#[cfg(any(test, feature = "testing"))]
+pub use redeem::poll_and_redeem;
+pub(crate) use redeem::{consume, poll};
 pub use render::{EnforcedBy, Field, Risk, Shown, visible};
 pub use state::{Change, Refused, State};
 

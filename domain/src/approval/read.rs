@@ -165,6 +165,16 @@ pub async fn get(
     Ok(approval.filter(|approval| approval.person_id == person_id))
 }
 
+/// An approval that this client asked for; `None` also for one of somebody else's.
+pub(crate) async fn of_client(
+    engine: &Engine,
+    client_id: &str,
+    id: &str,
+) -> Result<Option<Approval>, storage::Error> {
+    let approval = engine.store.reader().await?.approval(engine, id).await?;
+    Ok(approval.filter(|approval| approval.client_id == client_id))
+}
+
 /// A person's approvals, the newest first; at most `limit`, at most 200.
 ///
 /// # Errors
@@ -207,7 +217,7 @@ pub async fn decisions(
 }
 
 /// The approval that an `auth_req_id` stands for. For the demo's own door;
-/// agents redeem with [`super::poll_and_redeem`].
+/// agents redeem theirs at the token endpoint.
 ///
 /// # Errors
 /// The database's; a row whose MAC is wrong is refused.

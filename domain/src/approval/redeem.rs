@@ -1,23 +1,22 @@
 //! Polling and redeeming (CIBA Core §10.1, §11).
 
+use tokio::sync::broadcast::error::RecvError;
+
 use super::decide::{carry_out, expire_within};
 use super::read::Approval;
 use super::state::{Change, State};
 use crate::Engine;
 use crate::ids;
-use crate::storage;
+use crate::storage::{self, Tx};
 
 /// An approval may still be redeemed this long after a decision in its last
 /// moment, in milliseconds: a client that polls as it was told must not lose
 /// an answer that the person gave in time.
 const LAST_MOMENT_MS: i64 = 60_000;
 
-/// An approval that was consumed just now: issue its token, once.
-#[derive(Clone, Debug)]
-pub struct Redeemed {
-    /// The approval, in state `consumed`.
-    pub approval: Approval,
-}
+/// The longest a poll waits, in seconds: what sits between us and a client
+/// often gives up after a minute.
+const LONGEST_WAIT_S: u32 = 30;
 
 /// Why there is no token. The names are the codes of CIBA Core §11.
 #[derive(Debug, thiserror::Error)]
@@ -48,35 +47,53 @@ pub enum RedeemError {
     Storage(#[from] storage::Error),
 }
 
-/// Asks about a request; if it is approved, consumes it. The caller issues the
-/// token after that: one that is never issued is lost, one is never issued twice.
+/// Asks how a request stands. `Ok` is one that was approved and is there to be
+/// used up, once, with [`consume`]. `client_id` is the authenticated client.
 ///
-/// `client_id` is the authenticated client.
+/// While nobody has decided, it waits up to `wait_s` seconds, at most
+/// [`LONGEST_WAIT_S`], if there is a place to wait: long polling (CIBA Core §10.1).
 ///
 /// # Errors
 /// See [`RedeemError`].
-pub async fn poll_and_redeem(
+pub(crate) async fn poll(
     engine: &Engine,
     client_id: &str,
     auth_req_id: &str,
-) -> Result<Redeemed, RedeemError> {
+    wait_s: u32,
+) -> Result<Approval, RedeemError> {
     if !ids::well_formed("att_ar", auth_req_id) {
         return Err(RedeemError::InvalidGrant);
     }
     let hash = engine.keys.hash("auth_req_id", auth_req_id.as_bytes());
-    let approval = engine
-        .store
-        .reader()
-        .await?
-        .approval_by_auth_req(engine, &hash)
-        .await?
-        .filter(|approval| approval.client_id == client_id)
-        .ok_or(RedeemError::InvalidGrant)?;
+    // Listening before looking: what happens in between is heard.
+    let place = (wait_s > 0).then(|| engine.paces.place_to_wait()).flatten();
+    let mut signals = place.as_ref().map(|_| engine.store.signals());
+    let mut approval = look(engine, client_id, &hash).await?;
     if approval.state == State::Pending {
+        let now = engine.clock.monotonic();
         engine
             .paces
-            .poll(hash, engine.clock.monotonic())
+            .poll(hash, now)
             .map_err(|retry_after_s| RedeemError::SlowDown { retry_after_s })?;
+        if let Some(signals) = &mut signals {
+            let until = now + i64::from(wait_s.min(LONGEST_WAIT_S)) * 1000;
+            let end = engine.clock.sleep_until(until);
+            tokio::pin!(end);
+            while approval.state == State::Pending {
+                tokio::select! {
+                    () = &mut end => break,
+                    signal = signals.recv() => match signal {
+                        Ok(signal) if signal.id != approval.id => {}
+                        Ok(_) | Err(RecvError::Lagged(_)) => {
+                            approval = look(engine, client_id, &hash).await?;
+                        }
+                        Err(RecvError::Closed) => break,
+                    },
+                }
+            }
+        }
+    }
+    if approval.state == State::Pending {
         return Err(RedeemError::AuthorizationPending);
     }
     engine.paces.forget(&hash);
@@ -92,43 +109,75 @@ pub async fn poll_and_redeem(
             .await?;
     }
     ended(approval.state)?;
+    Ok(approval)
+}
+
+async fn look(engine: &Engine, client_id: &str, hash: &[u8; 32]) -> Result<Approval, RedeemError> {
+    let mut reader = engine.store.reader().await?;
+    let approval = reader.approval_by_auth_req(engine, hash).await?;
+    approval
+        .filter(|approval| approval.client_id == client_id)
+        .ok_or(RedeemError::InvalidGrant)
+}
+
+/// Uses up an approval, in the write that keeps what it is redeemed for.
+///
+/// # Errors
+/// See [`RedeemError`].
+pub(crate) async fn consume(
+    tx: &mut Tx,
+    engine: &Engine,
+    id: &str,
+) -> Result<Approval, RedeemError> {
+    let kept = tx
+        .approval_kept(engine, id)
+        .await?
+        .ok_or(RedeemError::InvalidGrant)?;
+    // Locked or frozen since the request: nothing is given out.
+    let (person, client) = (&kept.approval.person_id, &kept.approval.client_id);
+    if !tx.person_is_active(&engine.keys, person).await?
+        || !tx.client_is_active(&engine.keys, client).await?
+    {
+        return Err(RedeemError::AccessDenied { reason: "blocked" });
+    }
+    let last = kept
+        .approval
+        .decided_at
+        .unwrap_or(kept.approval.created_at)
+        .saturating_add(LAST_MOMENT_MS)
+        .max(kept.approval.expires_at);
+    if tx.now() > last {
+        return Err(RedeemError::ExpiredToken);
+    }
+    match carry_out(tx, engine, kept, Change::Consume, None).await? {
+        Ok((approval, event)) => {
+            tx.record(event);
+            Ok(approval)
+        }
+        Err(state) => {
+            ended(state)?;
+            Err(RedeemError::InvalidGrant)
+        }
+    }
+}
+
+/// An approval polled and used up for nothing, as tests of other rooms need it.
+///
+/// # Errors
+/// See [`RedeemError`].
+#[cfg(any(test, feature = "testing"))]
+pub async fn poll_and_redeem(
+    engine: &Engine,
+    client_id: &str,
+    auth_req_id: &str,
+) -> Result<Approval, RedeemError> {
+    let approval = poll(engine, client_id, auth_req_id, 0).await?;
     let (within, id) = (engine.clone(), approval.id);
     engine
         .store
         .write(move |tx| {
             let (engine, id) = (within.clone(), id.clone());
-            Box::pin(async move {
-                let kept = tx
-                    .approval_kept(&engine, &id)
-                    .await?
-                    .ok_or(RedeemError::InvalidGrant)?;
-                // Locked or frozen since the request: nothing is given out.
-                let (person, client) = (&kept.approval.person_id, &kept.approval.client_id);
-                if !tx.person_is_active(&engine.keys, person).await?
-                    || !tx.client_is_active(&engine.keys, client).await?
-                {
-                    return Err(RedeemError::AccessDenied { reason: "blocked" });
-                }
-                let last = kept
-                    .approval
-                    .decided_at
-                    .unwrap_or(kept.approval.created_at)
-                    .saturating_add(LAST_MOMENT_MS)
-                    .max(kept.approval.expires_at);
-                if tx.now() > last {
-                    return Err(RedeemError::ExpiredToken);
-                }
-                match carry_out(tx, &engine, kept, Change::Consume, None).await? {
-                    Ok((approval, event)) => {
-                        tx.record(event);
-                        Ok(Redeemed { approval })
-                    }
-                    Err(state) => {
-                        ended(state)?;
-                        Err(RedeemError::InvalidGrant)
-                    }
-                }
-            })
+            Box::pin(async move { consume(tx, &engine, &id).await })
         })
         .await
 }

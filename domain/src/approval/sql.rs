@@ -8,6 +8,7 @@ use super::execute::CallEnd;
 use super::read::{Approval, CallState, DecisionMade, Filter, Outcome};
 use super::state::State;
 use crate::Engine;
+use crate::oauth::Delivery;
 use crate::storage::{Error, Json, Row, Tx, Value};
 
 const TABLE: &str = "approvals";
@@ -28,7 +29,7 @@ macro_rules! select {
 }
 
 /// What the MAC of a row covers: every column of it.
-fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: &str) -> Vec<u8> {
+fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: Delivery) -> Vec<u8> {
     let time = |at: Option<i64>| at.map(|at| at.to_string());
     canonical(&json!({
         "id": approval.id,
@@ -46,7 +47,7 @@ fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: &str) -> Vec<u8>
         "shown": base64url(&approval.shown.digest()),
         "binding_message": approval.binding_message,
         "nonce": base64url(&approval.nonce),
-        "delivery": delivery,
+        "delivery": delivery.word(),
         "state": approval.state.word(),
         "state_reason": approval.state_reason,
         "interval": approval.interval_s,
@@ -61,20 +62,25 @@ fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: &str) -> Vec<u8>
 pub(super) struct Kept {
     pub(super) approval: Approval,
     auth_req_hash: Vec<u8>,
-    delivery: String,
+    delivery: Delivery,
 }
 
 impl Kept {
-    pub(super) fn new(approval: Approval, auth_req_hash: &[u8; 32]) -> Self {
+    pub(super) fn new(approval: Approval, auth_req_hash: &[u8; 32], delivery: Delivery) -> Self {
         Self {
             approval,
             auth_req_hash: auth_req_hash.to_vec(),
-            delivery: "poll".to_owned(),
+            delivery,
         }
     }
 
+    /// Whether the client is told when it ends.
+    pub(super) fn is_told(&self) -> bool {
+        self.delivery != Delivery::Poll
+    }
+
     fn mac(&self, engine: &Engine) -> ([u8; 32], String) {
-        let covered = covered(&self.approval, &self.auth_req_hash, &self.delivery);
+        let covered = covered(&self.approval, &self.auth_req_hash, self.delivery);
         engine.keys.mac(TABLE, &covered)
     }
 
@@ -125,9 +131,9 @@ impl Kept {
         let kept = Self {
             approval,
             auth_req_hash: row.get("auth_req_hash")?,
-            delivery: row.get("delivery")?,
+            delivery: row.word(TABLE, "delivery")?,
         };
-        let covered = covered(&kept.approval, &kept.auth_req_hash, &kept.delivery);
+        let covered = covered(&kept.approval, &kept.auth_req_hash, kept.delivery);
         let mac: Option<Vec<u8>> = row.get("mac")?;
         let key: Option<String> = row.get("mac_key")?;
         let holds = mac
@@ -322,7 +328,7 @@ impl Tx {
                 Json(&approval.shown).into(),
                 (&approval.binding_message).into(),
                 approval.nonce.into(),
-                (&kept.delivery).into(),
+                kept.delivery.word().into(),
                 approval.state.word().into(),
                 (&approval.state_reason).into(),
                 approval.interval_s.into(),

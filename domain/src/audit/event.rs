@@ -109,6 +109,8 @@ kinds! {
     ApprovalCancelled => "approval.cancelled",
     /// An approval was redeemed for a token.
     ApprovalConsumed => "approval.consumed",
+    /// A client was told of an approval's end, or could not be.
+    ClientNotified => "approval.client_notified",
     /// An approved call is about to be sent.
     ApprovedCallSent => "approval.call_sent",
     /// An approved call was answered.

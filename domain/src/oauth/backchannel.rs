@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::authenticate::client_of;
-use super::clients::{Client, ClientKind, GrantType};
+use super::clients::{Client, ClientKind, Delivery, GrantType};
 use super::error::{Code, OauthError};
 use super::params::Params;
 use super::person_hint;
@@ -86,7 +86,9 @@ pub async fn begin(engine: &Engine, client: &Client, params: &Params) -> Result<
         ));
     }
     let person = person_hint::read(engine, client, params).await?;
-    Ok(approval::ask(engine, client, parse(params, person)?).await?)
+    let token = params.get("client_notification_token").map(Secret::from);
+    let ask = parse(params, person)?;
+    Ok(approval::ask_and_tell(engine, client, ask, token.as_ref()).await?)
 }
 
 /// The whole endpoint: authenticates, reads, asks. Answers the JSON body.
@@ -107,12 +109,13 @@ pub async fn answer(
         ));
     }
     let asked = begin(engine, &client, params).await?;
-    Ok(Secret::new(
-        json!({
-            "auth_req_id": asked.auth_req_id.expose(),
-            "expires_in": asked.expires_in_s,
-            "interval": asked.interval_s,
-        })
-        .to_string(),
-    ))
+    let mut body = json!({
+        "auth_req_id": asked.auth_req_id.expose(),
+        "expires_in": asked.expires_in_s,
+    });
+    // Who is pushed its tokens never asks (CIBA Core §7.3).
+    if client.metadata.backchannel_token_delivery_mode != Delivery::Push {
+        body["interval"] = asked.interval_s.into();
+    }
+    Ok(Secret::new(body.to_string()))
 }

@@ -1,18 +1,20 @@
-//! The CIBA grant (CIBA Core 1.0 §10.1, poll).
+//! The CIBA grant (CIBA Core 1.0 §10.1: poll, and ping once it was told), and
+//! the answer of a push (§10.3.1).
 //!
-//! The approval is consumed before anything is issued. What Attorn executes
-//! itself gives a token for the proxy that names the approval, and no refresh
-//! token: it is good for that one call.
+//! The approval is used up in the write that keeps what it is redeemed for. What
+//! Attorn executes itself gives a token for the proxy that names the approval,
+//! and no refresh token: it is good for that one call.
 
 use std::sync::Arc;
 
-use super::clients::Client;
+use super::clients::{Client, Delivery};
 use super::error::{Code, OauthError};
 use super::first::{Authorized, First};
 use super::token::TokenAnswer;
 use crate::Engine;
 use crate::approval::{self, Approval, RedeemError};
 use crate::secret::Secret;
+use crate::storage::Tx;
 
 impl From<RedeemError> for OauthError {
     fn from(error: RedeemError) -> Self {
@@ -40,72 +42,90 @@ pub(super) async fn redeem(
     engine: &Engine,
     client: &Client,
     auth_req_id: &Secret<String>,
+    wait_s: u32,
     jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
-    let redeemed = approval::poll_and_redeem(engine, &client.id, auth_req_id.expose()).await?;
-    issue_for_person(engine, client, &redeemed.approval, jkt).await
+    if client.metadata.backchannel_token_delivery_mode == Delivery::Push {
+        // CIBA Core §11.
+        return Err(OauthError::new(
+            Code::UnauthorizedClient,
+            "this client is registered for push: it is sent its tokens, and never asks for them",
+        ));
+    }
+    let approval = approval::poll(engine, &client.id, auth_req_id.expose(), wait_s).await?;
+    let first = Arc::new(first(engine, client, &approval));
+    let (at, kept, id) = (engine.clone(), first.clone(), approval.id.clone());
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, first, id) = (at.clone(), kept.clone(), id.clone());
+            Box::pin(async move { use_up(tx, &engine, &id, &first).await })
+        })
+        .await?;
+    let answer = first.answer(engine, client, None, jkt.as_deref()).await?;
+    Ok(with_details(answer, &approval))
 }
 
-/// Issues the tokens of an approval that was consumed just now.
-async fn issue_for_person(
+/// Uses up an approval and keeps what it is redeemed for.
+pub(super) async fn use_up(
+    tx: &mut Tx,
+    engine: &Engine,
+    approval_id: &str,
+    first: &First,
+) -> Result<(), OauthError> {
+    approval::consume(tx, engine, approval_id).await?;
+    Ok(first.keep(tx, engine, "ciba", Some(approval_id)).await?)
+}
+
+/// The tokens of a push, made but not kept yet: [`use_up`] does that. They are
+/// good for nothing before.
+pub(super) async fn for_push(
     engine: &Engine,
     client: &Client,
     approval: &Approval,
-    jkt: Option<String>,
-) -> Result<TokenAnswer, OauthError> {
+    auth_req_id: &str,
+) -> Result<(First, Secret<String>), OauthError> {
+    let first = first(engine, client, approval);
+    let answer = first.pushed(engine, client, auth_req_id).await?;
+    let body = with_details(answer, approval).body_with(&[("auth_req_id", auth_req_id)]);
+    Ok((first, body))
+}
+
+/// What an approval gives.
+fn first(engine: &Engine, client: &Client, approval: &Approval) -> First {
     let executable = approval.call.is_some();
-    let audience = if executable {
-        engine.settings.proxy_audience()
-    } else {
-        approval.audience.clone()
-    };
-    let scopes: Vec<String> = approval
-        .scopes
-        .iter()
-        .filter(|scope| !(executable && scope.as_str() == "offline_access"))
-        .cloned()
-        .collect();
-    let first = Arc::new(First::new(
+    First::new(
         engine,
         client,
         Authorized {
             family_id: crate::ids::id("fam", engine.now(), &*engine.rng),
             person_id: approval.person_id.clone(),
             approval_id: executable.then(|| approval.id.clone()),
-            scopes,
-            audience,
+            scopes: approval
+                .scopes
+                .iter()
+                .filter(|scope| !(executable && scope.as_str() == "offline_access"))
+                .cloned()
+                .collect(),
+            audience: if executable {
+                engine.settings.proxy_audience()
+            } else {
+                approval.audience.clone()
+            },
             // Deciding is no signing in: the token claims none.
             auth_time: None,
             dpop_jkt: None,
         },
-    ));
-    let (at, kept, approval_id) = (engine.clone(), first.clone(), approval.id.clone());
-    let (client_id, person) = (client.id.clone(), approval.person_id.clone());
-    engine
-        .store
-        .write(move |tx| {
-            let (engine, first, approval_id) = (at.clone(), kept.clone(), approval_id.clone());
-            let (client_id, person) = (client_id.clone(), person.clone());
-            Box::pin(async move {
-                // Somebody locked, or a client frozen, since it was asked gets nothing.
-                if !tx.client_is_active(&engine.keys, &client_id).await?
-                    || !tx.person_is_active(&engine.keys, &person).await?
-                {
-                    return Err(OauthError::grant(
-                        "the auth_req_id is not valid, or was used before",
-                    )
-                    .because("client frozen or person locked"));
-                }
-                Ok(first.keep(tx, &engine, "ciba", Some(&approval_id)).await?)
-            })
-        })
-        .await?;
+    )
+}
+
+fn with_details(answer: TokenAnswer, approval: &Approval) -> TokenAnswer {
     let details = approval
         .details
         .as_array()
         .is_some_and(|all| !all.is_empty());
-    Ok(TokenAnswer {
+    TokenAnswer {
         authorization_details: details.then(|| approval.details.clone()),
-        ..first.answer(engine, client, None, jkt.as_deref()).await?
-    })
+        ..answer
+    }
 }

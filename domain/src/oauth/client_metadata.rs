@@ -259,6 +259,11 @@ impl ClientMetadata {
                 "backchannel_client_notification_endpoint goes with the delivery modes ping and push, and only with them",
             );
         }
+        if self.backchannel_token_delivery_mode == Delivery::Push && self.dpop_bound_access_tokens {
+            return invalid(
+                "tokens that are pushed cannot be bound to a key; leave out dpop_bound_access_tokens, or use ping",
+            );
+        }
         let application = self.application_type.as_deref();
         if application.is_some_and(|kind| !["web", "native"].contains(&kind)) {
             return invalid("application_type is web or native");

@@ -6,7 +6,7 @@ use super::access::{self, Issue};
 use super::clients::{Client, GrantType};
 use super::error::OauthError;
 use super::families::{ABSOLUTE_MS, Family, IDLE_MS};
-use super::id_token::{self, IdToken};
+use super::id_token::{self, IdToken, Pushed};
 use super::token::TokenAnswer;
 use crate::Engine;
 use crate::audit::{Event, Kind};
@@ -84,6 +84,11 @@ impl First {
         Ok(())
     }
 
+    /// The family it begins.
+    pub(super) fn family_id(&self) -> &str {
+        &self.family.id
+    }
+
     /// The tokens, once it is kept. `jkt` is the key the access token is bound to.
     pub(super) async fn answer(
         &self,
@@ -91,6 +96,31 @@ impl First {
         client: &Client,
         nonce: Option<&str>,
         jkt: Option<&str>,
+    ) -> Result<TokenAnswer, OauthError> {
+        self.made(engine, client, nonce, jkt, None).await
+    }
+
+    /// The tokens as they are pushed for this request.
+    pub(super) async fn pushed(
+        &self,
+        engine: &Engine,
+        client: &Client,
+        auth_req_id: &str,
+    ) -> Result<TokenAnswer, OauthError> {
+        let pushed = Pushed {
+            auth_req_id,
+            refresh_token: self.refresh.as_ref(),
+        };
+        self.made(engine, client, None, None, Some(pushed)).await
+    }
+
+    async fn made(
+        &self,
+        engine: &Engine,
+        client: &Client,
+        nonce: Option<&str>,
+        jkt: Option<&str>,
+        pushed: Option<Pushed<'_>>,
     ) -> Result<TokenAnswer, OauthError> {
         let family = &self.family;
         let access_token = access::issue(
@@ -106,6 +136,7 @@ impl First {
                 nonce,
                 auth_time: family.auth_time,
                 access_token: &access_token,
+                pushed,
             },
         )
         .await?;

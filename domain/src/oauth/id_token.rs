@@ -24,6 +24,16 @@ pub(super) struct IdToken<'a> {
     pub(super) nonce: Option<&'a str>,
     pub(super) auth_time: Option<i64>,
     pub(super) access_token: &'a Secret<String>,
+    /// Only of one that is pushed.
+    pub(super) pushed: Option<Pushed<'a>>,
+}
+
+/// What an ID token that is pushed binds besides: the request and the refresh
+/// token it comes with (CIBA Core §10.3.1).
+#[derive(Clone, Copy)]
+pub(super) struct Pushed<'a> {
+    pub(super) auth_req_id: &'a str,
+    pub(super) refresh_token: Option<&'a Secret<String>>,
 }
 
 /// Makes an ID token, if `openid` was granted.
@@ -57,6 +67,12 @@ pub(super) async fn issue(
     }
     if let Some(auth_time) = what.auth_time {
         claims["auth_time"] = (auth_time / 1000).into();
+    }
+    if let Some(pushed) = what.pushed {
+        claims["urn:openid:params:jwt:claim:auth_req_id"] = pushed.auth_req_id.into();
+        if let Some(token) = pushed.refresh_token {
+            claims["urn:openid:params:jwt:claim:rt_hash"] = half_hash(alg, token.expose()).into();
+        }
     }
     if has("profile") {
         claims["name"] = person.name.into();

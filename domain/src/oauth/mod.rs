@@ -15,7 +15,7 @@
 //!   `ciba`, `exchange`: one file per grant.
 //! - [`device`]: a device without a browser; its person answers here.
 //! - [`backchannel`]: a request for an approval (CIBA), read from the wire;
-//!   `person_hint`: whom it is about.
+//!   `person_hint`: whom it is about; [`notify`]: telling the client of its end.
 //! - [`dpop`]: tokens bound to a key; [`present`]: a token at a resource of ours.
 //! - [`access`], `id_token`: tokens as signed statements; [`revoke()`]: ending them.
 //! - [`metadata`]: what we say about ourselves. [`error`]: one table of codes.
@@ -54,6 +54,7 @@ mod jwt;
 pub mod logout;
 pub mod metadata;
 mod metadata_document;
+pub mod notify;
 pub mod par;
 pub mod params;
 mod person_hint;

@@ -204,6 +204,7 @@ pub(super) async fn redeem(
                     nonce: None,
                     auth_time: family.auth_time,
                     access_token: &access_token,
+                    pushed: None,
                 },
             )
             .await?

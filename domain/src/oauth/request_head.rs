@@ -14,6 +14,9 @@ pub struct RequestHead {
     pub authorization: Option<String>,
     /// The value of `DPoP` (RFC 9449 §4.1).
     pub dpop: Option<String>,
+    /// Seconds that the client would rather wait for an answer (`Prefer: wait`,
+    /// RFC 7240 §4.3); how long it does is decided where the waiting is.
+    pub wait_s: Option<u32>,
     /// The method, for a proof's `htm`.
     pub method: String,
     /// The address without query and fragment, as the outside knows it, for a
@@ -50,11 +53,24 @@ impl RequestHead {
                 code: Code::InvalidDpopProof,
                 ..error
             })?,
+            wait_s: wait(headers),
             method: method.to_owned(),
             url,
             address,
         })
     }
+}
+
+/// A preference that is not understood is none (RFC 7240 §2).
+fn wait(headers: &HeaderMap) -> Option<u32> {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|preference| preference.split(';').next()?.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("wait"))
+        .and_then(|(_, seconds)| seconds.trim().trim_matches('"').parse().ok())
 }
 
 fn only(headers: &HeaderMap, name: &str) -> Result<Option<String>, OauthError> {
@@ -73,4 +89,26 @@ fn only(headers: &HeaderMap, name: &str) -> Result<Option<String>, OauthError> {
                 .map_err(|_| OauthError::request(format!("the {name} header is malformed")))
         })
         .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preference_to_wait_is_found_among_others_and_nonsense_is_none() {
+        let waits = |values: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("prefer", http::HeaderValue::from_static(value));
+            }
+            wait(&headers)
+        };
+        assert_eq!(waits(&["wait=10"]), Some(10));
+        assert_eq!(waits(&["respond-async, Wait = \"5\"; x=1"]), Some(5));
+        assert_eq!(waits(&["respond-async", "wait=7"]), Some(7));
+        for nonsense in ["wait", "wait=", "wait=-1", "wait=99999999999", "await=3"] {
+            assert_eq!(waits(&[nonsense]), None, "{nonsense}");
+        }
+    }
 }

@@ -61,6 +61,8 @@ pub enum TokenRequest {
     Ciba {
         /// The agent's credential for its request.
         auth_req_id: Secret<String>,
+        /// Seconds the agent would rather wait than hear that nobody decided yet.
+        wait_s: u32,
     },
     /// RFC 8628 §3.4.
     Device {
@@ -100,6 +102,7 @@ impl TokenRequest {
             },
             Ok(GrantType::Ciba) => Self::Ciba {
                 auth_req_id: secret("auth_req_id")?,
+                wait_s: 0,
             },
             Ok(GrantType::DeviceCode) => Self::Device {
                 device_code: secret("device_code")?,
@@ -171,6 +174,11 @@ impl TokenAnswer {
     /// The JSON body. Send it with `Cache-Control: no-store`.
     #[must_use]
     pub fn body(&self) -> Secret<String> {
+        self.body_with(&[])
+    }
+
+    /// The JSON body with further members.
+    pub(super) fn body_with(&self, members: &[(&str, &str)]) -> Secret<String> {
         let mut body = Map::new();
         let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
         put("access_token", self.access_token.expose().as_str().into());
@@ -187,6 +195,9 @@ impl TokenAnswer {
             if let Some(token) = token {
                 put(name, token.expose().as_str().into());
             }
+        }
+        for (name, value) in members {
+            put(name, (*value).into());
         }
         if let Some(kind) = &self.issued_token_type {
             put("issued_token_type", kind.as_str().into());
@@ -235,7 +246,10 @@ pub async fn grant(
         TokenRequest::ClientCredentials { scopes, audience } => {
             client_credentials::issue(engine, client, scopes, audience, jkt).await
         }
-        TokenRequest::Ciba { auth_req_id } => ciba::redeem(engine, client, &auth_req_id, jkt).await,
+        TokenRequest::Ciba {
+            auth_req_id,
+            wait_s,
+        } => ciba::redeem(engine, client, &auth_req_id, wait_s, jkt).await,
         TokenRequest::Device { device_code } => {
             device::redeem(engine, client, &device_code, jkt).await
         }
@@ -253,7 +267,10 @@ pub async fn answer(
     params: &Params,
 ) -> Result<TokenAnswer, OauthError> {
     let client = client_of(engine, head, params).await?;
-    let request = TokenRequest::parse(params)?;
+    let mut request = TokenRequest::parse(params)?;
+    if let TokenRequest::Ciba { wait_s, .. } = &mut request {
+        *wait_s = head.wait_s.unwrap_or(0);
+    }
     // Before anything is used up: a client without a nonce comes back with one.
     let jkt = dpop::check(engine, head, None).await?;
     grant(engine, request, &client, jkt)

@@ -13,11 +13,11 @@ use crate::keyring::{Error, open, seal};
 use crate::secret::Secret;
 
 /// A key that seals the secrets of one row.
-pub(super) struct DataKey(Zeroizing<[u8; 32]>);
+pub(crate) struct DataKey(Zeroizing<[u8; 32]>);
 
 /// A data key as it lies in a row.
 #[derive(Clone)]
-pub(super) struct Wrapped {
+pub(crate) struct Wrapped {
     /// The key, wrapped by the key-encryption key.
     pub key: Vec<u8>,
     /// The key-encryption key's id.
@@ -78,7 +78,7 @@ fn key_row(table: &str, id: &str) -> Vec<u8> {
 }
 
 /// Where a sealed value belongs: its associated data.
-pub(super) struct Place(Vec<u8>);
+pub(crate) struct Place(Vec<u8>);
 
 impl Place {
     /// Lengths before the parts, so that no two lists of parts read the same.
@@ -97,7 +97,7 @@ impl Place {
     }
 
     /// A token column of a grant.
-    pub fn token(column: Column, account: &str, kind: TokenKind, travel: &Travel) -> Self {
+    pub(super) fn token(column: Column, account: &str, kind: TokenKind, travel: &Travel) -> Self {
         Self::of(
             column.word(),
             &[

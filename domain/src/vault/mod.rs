@@ -19,7 +19,7 @@ pub mod accounts;
 mod approved;
 pub mod connect;
 pub mod connections;
-mod envelope;
+pub(crate) mod envelope;
 mod error;
 mod flight;
 mod flight_sql;

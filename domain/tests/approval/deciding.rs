@@ -18,7 +18,7 @@ async fn an_approved_request_is_redeemed_once() {
         .await
         .unwrap();
     assert_eq!(decided.state, State::Approved);
-    let redeemed = story.poll(&asked).await.unwrap().approval;
+    let redeemed = story.poll(&asked).await.unwrap();
     assert_eq!(redeemed.state, State::Consumed);
     assert_eq!(redeemed.details[0]["service"], "billing");
     assert!(matches!(

@@ -96,7 +96,7 @@ impl Story {
         approval::decide(&self.bench, decide).await
     }
 
-    pub async fn poll(&self, asked: &Asked) -> Result<approval::Redeemed, RedeemError> {
+    pub async fn poll(&self, asked: &Asked) -> Result<approval::Approval, RedeemError> {
         approval::poll_and_redeem(&self.bench, &self.client.id, asked.auth_req_id.expose()).await
     }
 }

@@ -57,10 +57,9 @@ async fn approved_for(
         user_agent: None,
     };
     approval::decide(stage, decide).await.unwrap();
-    let redeemed = approval::poll_and_redeem(stage, &client.id, asked.auth_req_id.expose())
+    let approval = approval::poll_and_redeem(stage, &client.id, asked.auth_req_id.expose())
         .await
         .unwrap();
-    let approval = redeemed.approval;
     let audience = stage.settings.proxy_audience();
     let token =
         stage

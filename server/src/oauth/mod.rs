@@ -79,6 +79,7 @@ pub fn open_to_scripts() -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             HeaderName::from_static("dpop"),
+            HeaderName::from_static("prefer"),
         ])
         .expose_headers([
             resource::DPOP_NONCE,

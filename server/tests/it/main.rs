@@ -16,6 +16,7 @@ mod house;
 mod introspect;
 mod logout;
 mod me;
+mod notify;
 mod pages;
 mod par;
 mod process;

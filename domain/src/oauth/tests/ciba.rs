@@ -185,14 +185,55 @@ async fn two_hints_no_hint_and_foreign_parameters_do_not_choose_the_person() {
 }
 
 #[tokio::test]
-async fn a_hundred_redemptions_of_one_approval_give_one_token() {
+async fn a_thousand_redemptions_of_one_approval_give_one_token() {
     let scene = Scene::new().await;
     let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
     scene.decide(&approval, Decision::Approve).await;
-    let all = (0..100).map(|_| scene.poll(&auth_req_id));
+    let all = (0..1000).map(|_| scene.poll(&auth_req_id));
     let answers = futures::future::join_all(all).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
     for answer in answers.into_iter().filter(Result::is_err) {
         assert_eq!(refused(answer), Code::InvalidGrant);
     }
+}
+
+#[tokio::test]
+async fn a_poll_that_waits_hears_of_the_decision_and_never_waits_for_ever() {
+    let scene = Scene::new().await;
+    let long = [("requested_expiry", "259200")];
+    let (auth_req_id, approval) = scene.request(&long).await.unwrap();
+    let head = |wait_s| RequestHead {
+        wait_s: Some(wait_s),
+        ..RequestHead::default()
+    };
+    let params = || {
+        Params::new([
+            ("client_id", scene.client.id.as_str()),
+            ("client_secret", scene.secret.expose().as_str()),
+            ("grant_type", "urn:openid:params:grant-type:ciba"),
+            ("auth_req_id", auth_req_id.as_str()),
+        ])
+        .unwrap()
+    };
+    // Nobody decides: it is answered after half a minute at the latest.
+    let (patient, asked) = (head(3600), params());
+    let began = scene.bench.now();
+    let mut waiting = std::pin::pin!(token::answer(&scene.bench, &patient, &asked));
+    let waited = loop {
+        let looked = scene.bench.store.reader();
+        tokio::select! {
+            answer = &mut waiting => break answer,
+            _ = looked => scene.bench.advance(std::time::Duration::from_secs(1)),
+        }
+    };
+    assert_eq!(refused(waited), Code::AuthorizationPending);
+    assert!(scene.bench.now() - began >= 30_000);
+    // Somebody decides while it waits.
+    let (patient, asked) = (head(20), params());
+    let (told, ()) = tokio::join!(
+        token::answer(&scene.bench, &patient, &asked),
+        scene.decide(&approval, Decision::Approve)
+    );
+    assert!(told.is_ok());
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidGrant);
 }
