@@ -50,6 +50,8 @@ pub struct Settings {
     pub instance: String,
     /// Who may register clients by themselves.
     pub registration: oauth::RegistrationPolicy,
+    /// How often is too often.
+    pub quotas: limits::Quotas,
 }
 
 impl Settings {
@@ -154,7 +156,7 @@ impl Engine {
         let kek = kek(Keyring::is_new(&store).await?)?;
         let keys = Keyring::open(&store, kek, &*rng).await?;
         ground.set_deployment(keys.deployment_id());
-        let limits = limits::Limits::new(clock.clone());
+        let limits = limits::Limits::new(clock.clone(), &settings.quotas);
         Ok(Self(Arc::new(Inner {
             store,
             clock,

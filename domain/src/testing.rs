@@ -18,6 +18,7 @@ use crate::clock::ManualClock;
 use crate::identity::{self, NewPerson, Person, Role};
 use crate::ids::SeededRng;
 use crate::keyring::StaticKey;
+use crate::limits::Quotas;
 use crate::oauth::{
     self, Client, NewClient, Params, Source, TokenAnswer, TokenRequest, access, authorize, clients,
     token,
@@ -74,7 +75,14 @@ async fn template() -> Template {
     if std::env::var("ATTORN_TEST_DATABASE").as_deref() != Ok("postgres") {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("attorn.db");
-        let engine = engine(&Location::Sqlite(path.clone()), &clock, ISSUER, 0).await;
+        let engine = engine(
+            &Location::Sqlite(path.clone()),
+            &clock,
+            ISSUER,
+            0,
+            Quotas::default(),
+        )
+        .await;
         engine.store.close().await;
         return Template::Sqlite(std::fs::read(&path).expect("the template can be read"));
     }
@@ -82,7 +90,7 @@ async fn template() -> Template {
         .expect("ATTORN_TEST_POSTGRES says where the test server is");
     let name = format!("attorn_test_{}_template", std::process::id());
     create(&server, &name, "template0").await;
-    let engine = engine(&at(&server, &name), &clock, ISSUER, 0).await;
+    let engine = engine(&at(&server, &name), &clock, ISSUER, 0, Quotas::default()).await;
     engine.store.close().await;
     Template::Postgres(name, server)
 }
@@ -125,7 +133,13 @@ async fn database(folder: &tempfile::TempDir) -> Location {
     }
 }
 
-async fn engine(location: &Location, clock: &ManualClock, issuer: &str, seed: u64) -> Engine {
+async fn engine(
+    location: &Location,
+    clock: &ManualClock,
+    issuer: &str,
+    seed: u64,
+    quotas: Quotas,
+) -> Engine {
     let rng = Arc::new(SeededRng::new(seed));
     let parts = Parts {
         database: location.clone(),
@@ -137,6 +151,7 @@ async fn engine(location: &Location, clock: &ManualClock, issuer: &str, seed: u6
             issuer: issuer.to_owned(),
             instance: format!("test-{seed}"),
             registration: oauth::RegistrationPolicy::Open,
+            quotas,
         },
     };
     Engine::start(parts, |_| {
@@ -154,11 +169,16 @@ impl Bench {
 
     /// As [`Bench::new`], with this issuer (final slash and all).
     pub async fn with_issuer(issuer: &str) -> Self {
+        Self::with_quotas(issuer, Quotas::default()).await
+    }
+
+    /// As [`Bench::with_issuer`], with these limits.
+    pub async fn with_quotas(issuer: &str, quotas: Quotas) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let location = database(&folder).await;
         let clock = ManualClock::at(START);
         Self {
-            engine: engine(&location, &clock, issuer, 1).await,
+            engine: engine(&location, &clock, issuer, 1, quotas).await,
             clock,
             location,
             seed: 1,
@@ -181,11 +201,11 @@ impl Bench {
             seed,
             _folder,
         } = self;
-        let issuer = old.settings.issuer.clone();
+        let (issuer, quotas) = (old.settings.issuer.clone(), old.settings.quotas);
         old.store.close().await;
         drop(old);
         Self {
-            engine: engine(&location, &clock, &issuer, seed + 1).await,
+            engine: engine(&location, &clock, &issuer, seed + 1, quotas).await,
             clock,
             location,
             seed: seed + 1,

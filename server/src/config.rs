@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use domain::limits::Quotas;
 use domain::oauth::RegistrationPolicy;
 use domain::secret::Secret;
 use serde::Deserialize;
@@ -27,6 +28,8 @@ pub struct Config {
     pub oauth: Oauth,
     /// Calls to addresses that somebody else named.
     pub outbound: Outbound,
+    /// How often is too often.
+    pub limits: Quotas,
     /// Logs.
     pub log: Log,
     /// Connections set up by configuration.
@@ -280,6 +283,22 @@ const KEYS: &[(&str, Setter)] = &[
     ("ATTORN_OUTBOUND__ALLOW_LOOPBACK", |config, value| {
         parsed(value).map(|allow| config.outbound.allow_loopback = allow)
     }),
+    ("ATTORN_LIMITS__CLIENT_PER_SECOND", |config, value| {
+        parsed(value).map(|count| config.limits.client_per_second = count)
+    }),
+    ("ATTORN_LIMITS__APPROVALS_PER_MINUTE", |config, value| {
+        parsed(value).map(|count| config.limits.approvals_per_minute = count)
+    }),
+    ("ATTORN_LIMITS__APPROVALS_WAITING", |config, value| {
+        parsed(value).map(|count| config.limits.approvals_waiting = count)
+    }),
+    ("ATTORN_LIMITS__WRONG_PROOFS_PER_MINUTE", |config, value| {
+        parsed(value).map(|count| config.limits.wrong_proofs_per_minute = count)
+    }),
+    (
+        "ATTORN_LIMITS__REGISTRATIONS_PER_MINUTE",
+        |config, value| parsed(value).map(|count| config.limits.registrations_per_minute = count),
+    ),
     ("ATTORN_LOG__FORMAT", |config, value| {
         config.log.format = match value {
             "text" => LogFormat::Text,

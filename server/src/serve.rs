@@ -64,6 +64,7 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
             issuer: config.server.public_url.to_string(),
             instance,
             registration: config.oauth.policy(),
+            quotas: config.limits,
         },
     };
     Engine::start(parts, |new| kek(config, new, rng))

@@ -16,6 +16,7 @@ use super::state::State;
 use super::types::{self, Details};
 use crate::audit::Kind;
 use crate::identity::{self, Person};
+use crate::limits::Limit;
 use crate::oauth::{self, Client, Delivery, GrantType, notify};
 use crate::pace::INTERVAL_S;
 use crate::secret::Secret;
@@ -117,9 +118,6 @@ pub struct Asked {
     pub interval_s: i64,
 }
 
-/// How many requests of one client may wait for one person.
-const MOST_PENDING: i64 = 50;
-
 /// Scopes every client may have (OpenID Connect Core §5.4, §11).
 const STANDARD_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
@@ -176,6 +174,8 @@ pub async fn ask_and_tell(
         None => Vec::new(),
     };
     let person = find(engine, client, &ask.person).await?;
+    let pair = format!("{} {}", client.id, person.id);
+    engine.limits.count(Limit::Approval, &pair)?;
     let audience = audience(engine, client, ask.audience.as_deref(), &entries)?;
     let (call, shown) = compile(engine, client, &person, &ask.scopes, &entries).await?;
     let auth_req_id = engine.new_token("att_ar");
@@ -233,11 +233,14 @@ async fn store(
             Box::pin(async move {
                 let approval = &kept.approval;
                 let (person, client) = (&approval.person_id, &approval.client_id);
-                let waiting = tx
-                    .approvals_pending_of_client(person, client, tx.now())
-                    .await?;
-                if waiting >= MOST_PENDING {
-                    return Err(AskError::TooMany);
+                let most = i64::from(engine.settings.quotas.approvals_waiting);
+                if most > 0
+                    && let Some(first) =
+                        tx.approvals_pending_of_client(person, client, most).await?
+                {
+                    return Err(AskError::TooMany {
+                        retry_after_s: u64::try_from(first - tx.now()).unwrap_or(0).div_ceil(1000),
+                    });
                 }
                 tx.insert_approval(&engine, &kept).await?;
                 if let Some(told) = &*told {

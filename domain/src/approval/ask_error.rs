@@ -1,5 +1,6 @@
 //! Why a request for an approval is refused, in the codes of the wire.
 
+use crate::limits::TooOften;
 use crate::{keyring, storage};
 
 /// Why a request is refused.
@@ -46,7 +47,13 @@ pub enum AskError {
     },
     /// This client has too many requests open with this person.
     #[error("too many requests of this client wait for this person")]
-    TooMany,
+    TooMany {
+        /// Seconds until the first of them runs out.
+        retry_after_s: u64,
+    },
+    /// This client asks this person too often.
+    #[error("this client asks this person too often; try again in {} s", .0.retry_after_s)]
+    TooOften(#[from] TooOften),
     /// The person could not be looked up.
     #[error("the person could not be looked up: {0}")]
     Person(String),
@@ -75,8 +82,8 @@ impl AskError {
             Self::InvalidDetails(_) => ("invalid_authorization_details", 400),
             Self::AccountRequired { .. }
             | Self::PermissionRequired { .. }
-            | Self::ReconnectRequired { .. }
-            | Self::TooMany => ("access_denied", 403),
+            | Self::ReconnectRequired { .. } => ("access_denied", 403),
+            Self::TooMany { .. } | Self::TooOften(_) => ("too_many_requests", 429),
             Self::Vault(_) | Self::Person(_) | Self::Keys(_) | Self::Storage(_) => {
                 ("server_error", 500)
             }
@@ -90,7 +97,17 @@ impl AskError {
             Self::AccountRequired { .. } => Some("account_required"),
             Self::PermissionRequired { .. } => Some("permission_required"),
             Self::ReconnectRequired { .. } => Some("reconnect_required"),
-            Self::TooMany => Some("too_many_pending"),
+            Self::TooMany { .. } => Some("too_many_pending"),
+            _ => None,
+        }
+    }
+
+    /// After how many seconds it is worth trying again.
+    #[must_use]
+    pub const fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::TooMany { retry_after_s } => Some(*retry_after_s),
+            Self::TooOften(too_often) => Some(too_often.retry_after_s),
             _ => None,
         }
     }

@@ -273,18 +273,24 @@ impl Tx {
         row.map_or(Ok(0), |row| row.get("pending"))
     }
 
+    /// When the first of them runs out, if `most` or more requests of a client
+    /// wait for a person.
     pub(super) async fn approvals_pending_of_client(
         &mut self,
         person_id: &str,
         client_id: &str,
-        now: i64,
-    ) -> Result<i64, Error> {
-        let sql = "select count(*) as pending from approvals \
+        most: i64,
+    ) -> Result<Option<i64>, Error> {
+        let now = self.now();
+        let sql = "select count(*) as pending, min(expires_at) as first from approvals \
                    where person_id = $1 and state = 'pending' and client_id = $2 and expires_at > $3";
         let row = self
             .optional(sql, vec![person_id.into(), client_id.into(), now.into()])
             .await?;
-        row.map_or(Ok(0), |row| row.get("pending"))
+        match row {
+            Some(row) if row.get::<i64>("pending")? >= most => row.get("first"),
+            _ => Ok(None),
+        }
     }
 
     /// Ids of pending approvals whose time is up.

@@ -10,6 +10,7 @@ use super::error::{Code, OauthError};
 use super::params::{Params, decode};
 use super::request_head::RequestHead;
 use crate::Engine;
+use crate::limits::Limit;
 use crate::secret::Secret;
 
 /// How credentials were sent.
@@ -132,14 +133,30 @@ impl ClientCredentials {
 /// says: for every endpoint where clients authenticate.
 ///
 /// # Errors
-/// As [`ClientCredentials::from_request`] and [`authenticate`].
+/// As [`ClientCredentials::from_request`] and [`authenticate`]; `too_many_requests`.
 pub async fn client_of(
     engine: &Engine,
     head: &RequestHead,
     params: &Params,
 ) -> Result<Client, OauthError> {
     let credentials = ClientCredentials::from_request(head, params)?;
-    authenticate(engine, head, credentials).await
+    let from = format!("{} {}", credentials.id, head.network());
+    engine.limits.check(Limit::WrongProof, &from)?;
+    let proved = authenticate(engine, head, credentials).await;
+    match &proved {
+        Ok(client) => {
+            let key = match client.kind {
+                ClientKind::Confidential => &client.id,
+                ClientKind::Public => &from,
+            };
+            engine.limits.count(Limit::Client, key)?;
+        }
+        Err(error) if error.code == Code::InvalidClient => {
+            engine.limits.count_wrong(Limit::WrongProof, &from)?;
+        }
+        Err(_) => {}
+    }
+    proved
 }
 
 /// Proves that a client is who it says. A frozen one is refused like an

@@ -18,6 +18,7 @@ impl From<AskError> for OauthError {
         let (word, status) = error.code();
         let (reason, link) = (error.reason(), error.link().map(str::to_owned));
         let words = error.to_string();
+        let retry_after_s = error.retry_after_s();
         match error {
             AskError::Storage(error) => return error.into(),
             AskError::Keys(error) => return error.into(),
@@ -30,6 +31,7 @@ impl From<AskError> for OauthError {
             .unwrap_or(Code::ServerError);
         let mut wire = Self::new(code, words);
         wire.status = status;
+        wire.retry_after_s = retry_after_s;
         if let Some(reason) = reason {
             wire = wire.with("reason", reason);
         }

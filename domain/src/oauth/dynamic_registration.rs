@@ -17,6 +17,7 @@ use super::registration::{NewClient, RegistrationPolicy};
 use super::request_head::RequestHead;
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::limits::Limit;
 use crate::secret::Secret;
 use crate::vault::AccessMode;
 
@@ -200,6 +201,7 @@ pub async fn register(
     body: &Map<String, Value>,
 ) -> Result<Registered, OauthError> {
     admitted(engine, head)?;
+    engine.limits.count(Limit::Registration, &head.network())?;
     let (client, secret) = clients::register(engine, read(body)?).await?;
     let management = engine.new_token("att_ra");
     let hash = management_hash(engine, management.expose());

@@ -2,6 +2,7 @@
 //!
 //! Code and description are sent; the cause is only logged.
 
+use crate::limits::TooOften;
 use crate::{keyring, storage};
 
 macro_rules! codes {
@@ -51,6 +52,9 @@ codes! {
     ServerError => "server_error", 500;
     /// Try again later.
     TemporarilyUnavailable => "temporarily_unavailable", 503;
+    // RFC 6585 §4; no OAuth document has a word for it
+    /// Somebody asks too often; `Retry-After` says when to come back.
+    TooManyRequests => "too_many_requests", 429;
     // OpenID Connect Core §3.1.2.6
     /// `prompt=none`, but nobody is signed in.
     LoginRequired => "login_required", 400;
@@ -231,6 +235,16 @@ impl From<storage::Error> for OauthError {
             )
             .because(error),
         }
+    }
+}
+
+impl From<TooOften> for OauthError {
+    fn from(error: TooOften) -> Self {
+        Self::new(
+            Code::TooManyRequests,
+            format!("too often; try again in {} s", error.retry_after_s),
+        )
+        .retry_after(error.retry_after_s)
     }
 }
 

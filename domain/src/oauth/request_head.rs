@@ -1,6 +1,6 @@
 //! What a request says outside its parameters.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderMap;
 
@@ -27,6 +27,19 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Where it came from, for counting: an IPv4 address, or an IPv6 network of
+    /// 64 bits, which is what one subscriber has (RFC 6177 §2).
+    #[must_use]
+    pub fn network(&self) -> String {
+        match self.address.map(|address| address.to_canonical()) {
+            None => String::new(),
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(IpAddr::V6(address)) => {
+                Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).to_string()
+            }
+        }
+    }
+
     /// A request with this access token and nothing else: for callers in the
     /// same process.
     #[must_use]
@@ -94,6 +107,21 @@ fn only(headers: &HeaderMap, name: &str) -> Result<Option<String>, OauthError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn somebody_with_many_ipv6_addresses_is_one() {
+        let network = |address: &str| {
+            let address = address.parse().ok();
+            RequestHead {
+                address,
+                ..RequestHead::default()
+            }
+            .network()
+        };
+        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+    }
 
     #[test]
     fn a_preference_to_wait_is_found_among_others_and_nonsense_is_none() {

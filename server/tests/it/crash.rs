@@ -248,6 +248,7 @@ async fn later(process: &Process, by: Duration) -> Engine {
             issuer: process.issuer.clone(),
             instance: "later".to_owned(),
             registration: domain::oauth::RegistrationPolicy::Off,
+            quotas: domain::limits::Quotas::default(),
         },
     };
     Engine::start(parts, |_| Ok(Arc::new(FileKey::read(&process.key(), rng)?)))

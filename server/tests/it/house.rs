@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::identity::{Person, sessions};
 use domain::ids::{Rng as _, SeededRng};
+use domain::limits::Quotas;
 use domain::oauth::Client;
 use domain::secret::Secret;
 use domain::testing::Bench;
@@ -103,10 +104,14 @@ pub fn outside() -> reqwest::Client {
 
 impl House {
     pub async fn open() -> Self {
+        Self::with_quotas(Quotas::default()).await
+    }
+
+    pub async fn with_quotas(quotas: Quotas) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let issuer = Url::parse(&format!("http://localhost:{port}/")).unwrap();
-        let bench = Bench::with_issuer(issuer.as_str()).await;
+        let bench = Bench::with_quotas(issuer.as_str(), quotas).await;
         let ada = bench.person("ada@example.com").await;
         let options = Options {
             hosts: Options::hosts_of(&issuer),

@@ -14,6 +14,7 @@ mod exchange;
 mod forms;
 mod house;
 mod introspect;
+mod limits;
 mod logout;
 mod me;
 mod notify;
