@@ -324,6 +324,7 @@ impl Bench {
             jkt: None,
             act: None,
             not_after: None,
+            may_act: None,
         };
         access::issue(&self.engine, &what).expect("a token can be issued")
     }

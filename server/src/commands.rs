@@ -9,7 +9,9 @@ use attorn_server::config::Config;
 use attorn_server::serve::{self, Error};
 use clap::Subcommand;
 use domain::identity::{self, NewPerson, Role};
-use domain::oauth::clients::{self, ClientKind, ClientState, NewClient, Source};
+use domain::oauth::clients::{
+    self, ClientKind, ClientState, Entrusted, NewClient, PrivilegedWorker, Source, WorkerGrant,
+};
 use domain::secret::Secret;
 use domain::storage::Location;
 use domain::vault::AccessMode;
@@ -77,6 +79,23 @@ pub enum Client {
         /// Client id.
         id: String,
     },
+    /// Set what only an admin decides; what is not given is taken away, but for keys.
+    Entrust {
+        /// Client id.
+        id: String,
+        /// Its public keys: a file with a JWK Set.
+        #[arg(long)]
+        jwks: Option<PathBuf>,
+        /// Where a privileged worker asks from: an address or a network; may be given several times.
+        #[arg(long = "allow-from", requires = "connections")]
+        allow_from: Vec<String>,
+        /// What a privileged worker may have, `name=scope,scope`; may be given several times.
+        #[arg(long = "connection", value_parser = worker_grant, requires = "allow_from")]
+        connections: Vec<WorkerGrant>,
+        /// The client that may act for people with this one's access tokens.
+        #[arg(long)]
+        may_act: Option<String>,
+    },
     /// Make a new secret and print it; the old one ends.
     Secret {
         /// Client id.
@@ -105,6 +124,20 @@ pub enum Audit {
 fn access_mode(word: &str) -> Result<AccessMode, String> {
     word.parse()
         .map_err(|_| "must be call or release".to_owned())
+}
+
+fn worker_grant(text: &str) -> Result<WorkerGrant, String> {
+    let (connection, scopes) = text
+        .split_once('=')
+        .ok_or("must be name=scope,scope".to_owned())?;
+    Ok(WorkerGrant {
+        connection: connection.to_owned(),
+        scopes: scopes
+            .split(',')
+            .filter(|scope| !scope.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
 }
 
 /// `attorn user`
@@ -217,6 +250,33 @@ pub async fn client(command: Client, config: &Config) -> Result<ExitCode, Error>
             clients::freeze(&engine, None, &id, ClientState::Active)
                 .await
                 .map_err(Error::new)?;
+        }
+        Client::Entrust {
+            id,
+            jwks,
+            allow_from,
+            connections,
+            may_act,
+        } => {
+            let jwks = jwks
+                .map(|path| -> Result<_, Error> {
+                    let text = std::fs::read(path).map_err(Error::new)?;
+                    serde_json::from_slice(&text).map_err(Error::new)
+                })
+                .transpose()?;
+            let with = Entrusted {
+                jwks,
+                privileged_worker: (!connections.is_empty()).then_some(PrivilegedWorker {
+                    ip_allow_list: allow_from,
+                    connections,
+                }),
+                may_act,
+            };
+            let client = clients::entrust(&engine, None, &id, with)
+                .await
+                .map_err(Error::new)?;
+            let worker = client.metadata.privileged_worker.is_some();
+            println!("{}\tprivileged worker: {worker}", client.id);
         }
         Client::Secret { id } => {
             let secret = clients::new_secret(&engine, None, &id)

@@ -42,6 +42,8 @@ pub struct Presented {
     pub jkt: Option<String>,
     /// Who acts for the person, the last one outermost (RFC 8693 §4.1).
     pub act: Option<Value>,
+    /// Which client may act for them with it (RFC 8693 §4.4).
+    pub may_act: Option<String>,
 }
 
 impl Presented {
@@ -75,6 +77,8 @@ pub(crate) struct Issue<'a> {
     pub(crate) act: Option<&'a Value>,
     /// It ends then at the latest, Unix milliseconds.
     pub(crate) not_after: Option<i64>,
+    /// Which client may act for the person with it (RFC 8693 §4.4).
+    pub(crate) may_act: Option<&'a str>,
 }
 
 impl<'a> Issue<'a> {
@@ -96,7 +100,13 @@ impl<'a> Issue<'a> {
             jkt,
             act: None,
             not_after: None,
+            may_act: None,
         }
+    }
+
+    /// Says which client may act for the person with it.
+    pub(super) fn acted_by(self, may_act: Option<&'a str>) -> Self {
+        Self { may_act, ..self }
     }
 }
 
@@ -129,6 +139,9 @@ pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>,
     }
     if let Some(act) = what.act {
         claims["act"] = act.clone();
+    }
+    if let Some(may_act) = what.may_act {
+        claims["may_act"] = json!({ "sub": may_act });
     }
     Ok(Secret::new(jwt::sign(
         engine,
@@ -174,6 +187,11 @@ fn parse(engine: &Engine, claims: &Map<String, Value>) -> Result<Presented, &'st
             .ok_or("without a beginning")?
             .saturating_mul(1000),
         act: claims.get("act").cloned(),
+        may_act: claims
+            .get("may_act")
+            .and_then(|may_act| may_act.get("sub"))
+            .and_then(Value::as_str)
+            .map(str::to_owned),
         jkt: match claims.get("cnf") {
             None => None,
             Some(cnf) => Some(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::clients::{Client, Delivery};
 use super::error::{Code, OauthError};
 use super::first::{Authorized, First};
+use super::request_head::RequestHead;
 use super::token::TokenAnswer;
 use crate::Engine;
 use crate::approval::{self, Approval, RedeemError};
@@ -40,9 +41,9 @@ impl From<RedeemError> for OauthError {
 
 pub(super) async fn redeem(
     engine: &Engine,
+    head: &RequestHead,
     client: &Client,
     auth_req_id: &Secret<String>,
-    wait_s: u32,
     jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     if client.metadata.backchannel_token_delivery_mode == Delivery::Push {
@@ -52,6 +53,7 @@ pub(super) async fn redeem(
             "this client is registered for push: it is sent its tokens, and never asks for them",
         ));
     }
+    let wait_s = head.wait_s.unwrap_or(0);
     let approval = approval::poll(engine, &client.id, auth_req_id.expose(), wait_s).await?;
     let first = Arc::new(first(engine, client, &approval));
     let (at, kept, id) = (engine.clone(), first.clone(), approval.id.clone());

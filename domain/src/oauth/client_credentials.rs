@@ -58,6 +58,7 @@ pub(super) async fn issue(
             jkt: jkt.as_deref(),
             act: None,
             not_after: None,
+            may_act: None,
         },
     )?;
     Ok(TokenAnswer::of(access_token, scopes).bound(jkt.is_some()))

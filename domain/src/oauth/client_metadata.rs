@@ -9,6 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::clients::Error;
+use super::exchange::worker;
 use super::jws;
 use crate::keyring::SigningAlg;
 
@@ -82,6 +83,24 @@ pub struct PrivilegedWorker {
     pub ip_allow_list: Vec<String>,
     /// What it may have of which connection; nothing else.
     pub connections: Vec<WorkerGrant>,
+}
+
+impl PrivilegedWorker {
+    fn check(&self) -> Result<(), Error> {
+        if self.ip_allow_list.len() > 50 || self.connections.len() > 50 {
+            return invalid("a privileged worker has at most 50 networks and 50 connections");
+        }
+        let wrong = self
+            .ip_allow_list
+            .iter()
+            .find(|entry| worker::network(entry).is_none());
+        if let Some(entry) = wrong {
+            return Err(Error::Invalid(format!(
+                "{entry} is no address and no network like 192.0.2.0/24"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// What a privileged worker may have of one connection.
@@ -158,6 +177,10 @@ pub struct ClientMetadata {
     /// Its requests carry the person's user code (CIBA Core §7.1).
     #[serde(skip_serializing_if = "is_false")]
     pub backchannel_user_code_parameter: bool,
+    /// The client that may act for people with this one's access tokens
+    /// (RFC 8693 §4.4); set by an admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub may_act: Option<String>,
     /// It may name people itself; set by an admin only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub privileged_worker: Option<PrivilegedWorker>,
@@ -263,6 +286,12 @@ impl ClientMetadata {
             return invalid(
                 "tokens that are pushed cannot be bound to a key; leave out dpop_bound_access_tokens, or use ping",
             );
+        }
+        if let Some(worker) = &self.privileged_worker {
+            worker.check()?;
+            if self.jwks.is_none() && self.jwks_uri.is_none() {
+                return invalid("a privileged worker needs jwks or jwks_uri");
+            }
         }
         let application = self.application_type.as_deref();
         if application.is_some_and(|kind| !["web", "native"].contains(&kind)) {

@@ -340,7 +340,13 @@ pub(super) async fn replace(engine: &Engine, id: &str, new: NewClient) -> Result
                 client.redirect_uris.clone_from(&new.redirect_uris);
                 client.grant_types.clone_from(&new.grant_types);
                 client.scopes.clone_from(&new.scopes);
+                // What an admin set is not the client's to change.
+                let admins = (
+                    client.metadata.may_act.take(),
+                    client.metadata.privileged_worker.take(),
+                );
                 client.metadata = new.metadata.clone();
+                (client.metadata.may_act, client.metadata.privileged_worker) = admins;
                 tx.update_client(&engine.keys, client, stored.secret_hash)
                     .await?;
                 tx.record(
@@ -353,6 +359,71 @@ pub(super) async fn replace(engine: &Engine, id: &str, new: NewClient) -> Result
             })
         })
         .await
+}
+
+/// Changes what only an admin decides of a client: its keys, whether it is a
+/// privileged worker, and who may act with its tokens. `by` is the admin's id,
+/// `None` a command.
+///
+/// # Errors
+/// [`Error::Invalid`] with a sentence, [`Error::NotFound`].
+pub async fn entrust(
+    engine: &Engine,
+    by: Option<&str>,
+    id: &str,
+    with: Entrusted,
+) -> Result<Client, Error> {
+    let (at, by, id) = (engine.clone(), by.map(str::to_owned), id.to_owned());
+    engine
+        .store
+        .write(move |tx| {
+            let (engine, by, id) = (at.clone(), by.clone(), id.clone());
+            let with = with.clone();
+            Box::pin(async move {
+                let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
+                let client = &mut stored.client;
+                if with.privileged_worker.is_some() && client.kind != ClientKind::Confidential {
+                    return Err(Error::Invalid(
+                        "only a confidential client can be a privileged worker".to_owned(),
+                    ));
+                }
+                if let Some(actor) = &with.may_act
+                    && tx.client(&engine.keys, actor).await?.is_none()
+                {
+                    return Err(Error::Invalid(format!("there is no client {actor}")));
+                }
+                if let Some(jwks) = with.jwks {
+                    client.metadata.jwks_uri = None;
+                    client.metadata.jwks = Some(jwks);
+                }
+                client.metadata.privileged_worker = with.privileged_worker;
+                client.metadata.may_act = with.may_act;
+                client.metadata.check()?;
+                tx.update_client(&engine.keys, client, stored.secret_hash)
+                    .await?;
+                let worker = stored.client.metadata.privileged_worker.is_some();
+                tx.record(
+                    Event::new(Kind::ClientChanged)
+                        .client(&id)
+                        .data("worker", worker)
+                        .data("by", by.as_deref().unwrap_or("command")),
+                );
+                tx.signal(None, "client", &id);
+                Ok(stored.client)
+            })
+        })
+        .await
+}
+
+/// What only an admin decides of a client.
+#[derive(Clone, Debug, Default)]
+pub struct Entrusted {
+    /// Its public keys (a JWK Set); `None` leaves them as they are.
+    pub jwks: Option<serde_json::Value>,
+    /// Whether it may name people itself.
+    pub privileged_worker: Option<PrivilegedWorker>,
+    /// The client that may act with its tokens.
+    pub may_act: Option<String>,
 }
 
 /// Changes where codes of a client may be sent. `by` is the admin's id, `None` a command.

@@ -125,7 +125,8 @@ impl First {
         let family = &self.family;
         let access_token = access::issue(
             engine,
-            &Issue::of(family, &family.scopes, &family.audience, jkt),
+            &Issue::of(family, &family.scopes, &family.audience, jkt)
+                .acted_by(client.metadata.may_act.as_deref()),
         )?;
         let id_token = id_token::issue(
             engine,

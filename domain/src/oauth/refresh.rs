@@ -190,7 +190,8 @@ pub(super) async fn redeem(
     let audience = audience.unwrap_or_else(|| family.audience.clone());
     let access_token = access::issue(
         engine,
-        &Issue::of(&family, &scopes, &audience, jkt.as_deref()),
+        &Issue::of(&family, &scopes, &audience, jkt.as_deref())
+            .acted_by(client.metadata.may_act.as_deref()),
     )?;
     let id_token = match &family.person_id {
         None => None,

@@ -61,8 +61,6 @@ pub enum TokenRequest {
     Ciba {
         /// The agent's credential for its request.
         auth_req_id: Secret<String>,
-        /// Seconds the agent would rather wait than hear that nobody decided yet.
-        wait_s: u32,
     },
     /// RFC 8628 §3.4.
     Device {
@@ -102,7 +100,6 @@ impl TokenRequest {
             },
             Ok(GrantType::Ciba) => Self::Ciba {
                 auth_req_id: secret("auth_req_id")?,
-                wait_s: 0,
             },
             Ok(GrantType::DeviceCode) => Self::Device {
                 device_code: secret("device_code")?,
@@ -209,13 +206,24 @@ impl TokenAnswer {
     }
 }
 
-/// Answers a request of an authenticated client; `jkt` is the thumbprint of
+/// Answers a request of an authenticated client in this process, from nowhere; `jkt` is the thumbprint of
 /// the key whose possession it proved, if it did: the access token is bound to it.
 ///
 /// # Errors
 /// The wire error of the grant.
 pub async fn grant(
     engine: &Engine,
+    request: TokenRequest,
+    client: &Client,
+    jkt: Option<String>,
+) -> Result<TokenAnswer, OauthError> {
+    grant_to(engine, &RequestHead::default(), request, client, jkt).await
+}
+
+/// As [`grant`], for a request that came over the wire.
+async fn grant_to(
+    engine: &Engine,
+    head: &RequestHead,
     request: TokenRequest,
     client: &Client,
     jkt: Option<String>,
@@ -246,14 +254,15 @@ pub async fn grant(
         TokenRequest::ClientCredentials { scopes, audience } => {
             client_credentials::issue(engine, client, scopes, audience, jkt).await
         }
-        TokenRequest::Ciba {
-            auth_req_id,
-            wait_s,
-        } => ciba::redeem(engine, client, &auth_req_id, wait_s, jkt).await,
+        TokenRequest::Ciba { auth_req_id } => {
+            ciba::redeem(engine, head, client, &auth_req_id, jkt).await
+        }
         TokenRequest::Device { device_code } => {
             device::redeem(engine, client, &device_code, jkt).await
         }
-        TokenRequest::Exchange(request) => exchange::exchange(engine, client, request, jkt).await,
+        TokenRequest::Exchange(request) => {
+            exchange::exchange(engine, head, client, request, jkt).await
+        }
     }
 }
 
@@ -267,13 +276,10 @@ pub async fn answer(
     params: &Params,
 ) -> Result<TokenAnswer, OauthError> {
     let client = client_of(engine, head, params).await?;
-    let mut request = TokenRequest::parse(params)?;
-    if let TokenRequest::Ciba { wait_s, .. } = &mut request {
-        *wait_s = head.wait_s.unwrap_or(0);
-    }
+    let request = TokenRequest::parse(params)?;
     // Before anything is used up: a client without a nonce comes back with one.
     let jkt = dpop::check(engine, head, None).await?;
-    grant(engine, request, &client, jkt)
+    grant_to(engine, head, request, &client, jkt)
         .await
         .map_err(|mut error| {
             error.basic_challenge =

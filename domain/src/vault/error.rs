@@ -122,6 +122,14 @@ pub enum Error {
         /// When to try again, in seconds; at least 1.
         retry_after_s: u64,
     },
+    /// The account's token allows more than an admin gave the privileged worker.
+    #[error("this worker may not have the scopes {scopes} of {connection}")]
+    BeyondWorker {
+        /// The connection.
+        connection: String,
+        /// The scopes beyond.
+        scopes: String,
+    },
     /// There is no such thing, or it is somebody else's.
     #[error("there is no such thing here")]
     NotFound,

@@ -49,4 +49,4 @@ pub use connections::{Connection, Overrides};
 pub use error::{Error, Reason};
 pub use permissions::{AccessMode, Permission};
 pub use refresh::{FreshToken, Memory, TokenKind, fresh_token};
-pub use release::{Release, Released, release};
+pub use release::{OnBehalf, Release, Released, release};

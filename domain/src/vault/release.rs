@@ -24,6 +24,31 @@ pub struct Release {
     pub login_hint: Option<String>,
     /// What the client needs; the answer says what the token really has.
     pub scopes: Option<Vec<String>>,
+    /// Only of a privileged worker.
+    pub on_behalf: Option<OnBehalf>,
+}
+
+/// A privileged worker's own word for the person.
+#[derive(Clone, Debug)]
+pub struct OnBehalf {
+    /// What an admin lets it have of the connection.
+    pub at_most: Vec<String>,
+    /// The id of its JWT.
+    pub jti: String,
+    /// What it says it is done for.
+    pub audit_context: Option<String>,
+}
+
+impl OnBehalf {
+    /// The scopes beyond what it may have, if there are any.
+    fn beyond(&self, scopes: &[String]) -> Option<String> {
+        let beyond: Vec<&str> = scopes
+            .iter()
+            .filter(|scope| !self.at_most.contains(scope))
+            .map(String::as_str)
+            .collect();
+        (!beyond.is_empty()).then(|| beyond.join(" "))
+    }
 }
 
 /// A provider token on its way out.
@@ -61,6 +86,19 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
         };
         return Err(refuse(engine, &ask, &account, why).await?);
     }
+    // A raw token cannot be narrowed: what it has beyond, the worker would have.
+    let beyond = |scopes: &[String]| {
+        ask.on_behalf
+            .as_ref()
+            .and_then(|worker| worker.beyond(scopes))
+    };
+    if let Some(scopes) = beyond(&account.scopes) {
+        refuse(engine, &ask, &account, "beyond_worker").await?;
+        return Err(Error::BeyondWorker {
+            connection: ask.connection.clone(),
+            scopes,
+        });
+    }
     let token = fresh_token(engine, &account.id, TokenKind::User).await?;
     let left_s = token.expires_at.map_or(NO_END_CAP_S, |at| {
         (at - engine.now()).div_euclid(1000).max(0)
@@ -69,12 +107,14 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
     let (used, recheck) = (AccountUse::from(&account), engine.clone());
     let (account_id, person) = (account.id.clone(), account.person_id.clone());
     let connection = ask.connection.clone();
+    let worker = ask.on_behalf.clone();
     let recorded = engine
         .store
         .write(move |tx| {
             let (client, scopes, used) = (client.clone(), scopes.clone(), used.clone());
             let (account_id, person) = (account_id.clone(), person.clone());
             let (connection, engine) = (connection.clone(), recheck.clone());
+            let worker = worker.clone();
             Box::pin(async move {
                 // A permission taken back while the provider was asked counts.
                 let still = tx
@@ -85,15 +125,20 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
                     return Ok::<_, storage::Error>(false);
                 }
                 tx.note_use(&used).await?;
-                tx.record(
-                    Event::new(Kind::TokenReleased)
-                        .person(person)
-                        .client(client)
-                        .account(account_id)
-                        .data("connection", connection)
-                        .data("scopes", scopes)
-                        .data("expires_in", left_s),
-                );
+                let mut event = Event::new(Kind::TokenReleased)
+                    .person(person)
+                    .client(client)
+                    .account(account_id)
+                    .data("connection", connection)
+                    .data("scopes", scopes)
+                    .data("expires_in", left_s);
+                if let Some(worker) = worker {
+                    event = event.data("worker_jti", worker.jti);
+                    if let Some(context) = worker.audit_context {
+                        event = event.private("audit_context", context);
+                    }
+                }
+                tx.record(event);
                 Ok(true)
             })
         })

@@ -78,7 +78,6 @@ impl Outside {
         approval::decide(&self.stage, decide).await.unwrap();
         let request = TokenRequest::Ciba {
             auth_req_id: asked.auth_req_id,
-            wait_s: 0,
         };
         let answer = token::grant(&self.stage, request, &self.client, None)
             .await

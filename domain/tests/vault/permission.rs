@@ -28,6 +28,7 @@ async fn ask(stage: &Stage, client: &str) -> Result<Released, Error> {
         connection: "google-oauth2".to_owned(),
         login_hint: None,
         scopes: None,
+        on_behalf: None,
     };
     release(stage, ask).await
 }

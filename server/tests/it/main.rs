@@ -26,3 +26,4 @@ mod register;
 mod sign_in;
 mod token;
 mod well_known;
+mod worker;

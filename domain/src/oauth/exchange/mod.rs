@@ -9,17 +9,24 @@
 //! |---|---|---|
 //! | refresh_token | the client it was issued to | live; it is not consumed |
 //! | access_token | the client it was issued to, or the client registered as resource server of its audience | live, about a person, of no executable approval |
+//! | jwt | a privileged worker ([`worker`]) | signed by it, once, within a minute |
+//!
+//! For a token of ours the client named in the subject token's `may_act` may
+//! ask too. `actor_token` is an access token of the asking client's own: whom it
+//! is about is who acts (RFC 8693 §2.1, §4.1, §4.4).
 //!
 //! The same is asked under two URNs; they differ only in how a refusal is
 //! worded (RFC 8693 §2.2.2; Auth0's clients expect `invalid_grant`).
 
 mod own;
+pub mod worker;
 
 use super::access::{self, Presented};
 use super::clients::Client;
 use super::error::{Code, OauthError};
 use super::params::Params;
 use super::refresh::{self, Standing};
+use super::request_head::RequestHead;
 use super::token::TokenAnswer;
 use crate::secret::Secret;
 use crate::vault::{self, Release};
@@ -27,6 +34,7 @@ use crate::{Engine, ids};
 
 const TYPE_REFRESH: &str = "urn:ietf:params:oauth:token-type:refresh_token";
 const TYPE_ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
+const TYPE_JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 /// What Auth0's clients ask for.
 const TYPE_FEDERATED: &str = "http://auth0.com/oauth/token-type/federated-connection-access-token";
 /// A family's last use is written at most once a minute on this path.
@@ -38,6 +46,8 @@ pub enum SubjectToken {
     Refresh(Secret<String>),
     /// An access token of ours.
     Access(Secret<String>),
+    /// What a privileged worker signed.
+    Worker(Secret<String>),
 }
 
 /// An exchange, read but not yet judged.
@@ -45,6 +55,7 @@ pub struct ExchangeRequest {
     /// Asked under Auth0's URN.
     auth0: bool,
     subject: SubjectToken,
+    actor: Option<Secret<String>>,
     connection: String,
     /// Named as `audience` or `resource` only, under the RFC's URN, and an
     /// access token is wanted: it may be one of our audiences.
@@ -60,13 +71,27 @@ impl ExchangeRequest {
     /// # Errors
     /// `invalid_request`, `invalid_scope`, `invalid_target`.
     pub(super) fn parse(params: &Params, auth0: bool) -> Result<Self, OauthError> {
-        if params.get("actor_token").is_some() || params.get("actor_token_type").is_some() {
-            return Err(OauthError::request("actor tokens are not supported"));
-        }
+        // RFC 8693 §2.1: one needs the other.
+        let actor = match (params.get("actor_token"), params.get("actor_token_type")) {
+            (None, None) => None,
+            (Some(token), Some(TYPE_ACCESS | TYPE_JWT)) => Some(Secret::from(token)),
+            (Some(_), Some(_)) => {
+                return Err(OauthError::request(
+                    "this actor_token_type is not supported",
+                ));
+            }
+            (Some(_), None) => return Err(OauthError::request("actor_token_type is missing")),
+            (None, Some(_)) => {
+                return Err(OauthError::request(
+                    "actor_token_type comes only with an actor_token",
+                ));
+            }
+        };
         let token = Secret::from(params.need("subject_token")?);
         let subject = match params.need("subject_token_type")? {
             TYPE_REFRESH => SubjectToken::Refresh(token),
             TYPE_ACCESS => SubjectToken::Access(token),
+            TYPE_JWT => SubjectToken::Worker(token),
             _ => {
                 return Err(OauthError::request(
                     "this subject_token_type is not supported",
@@ -78,6 +103,8 @@ impl ExchangeRequest {
             None if auth0 => TYPE_FEDERATED,
             None => TYPE_ACCESS,
             Some(known @ (TYPE_ACCESS | TYPE_FEDERATED)) => known,
+            // Access tokens of ours are JWTs; a provider's are whatever they are.
+            Some(TYPE_JWT) if !auth0 => TYPE_JWT,
             Some(_) => {
                 return Err(OauthError::request(
                     "this requested_token_type is not supported",
@@ -102,8 +129,9 @@ impl ExchangeRequest {
         Ok(Self {
             auth0,
             subject,
+            actor,
             connection: connection.to_owned(),
-            may_be_ours: !auth0 && params.get("connection").is_none() && issued == TYPE_ACCESS,
+            may_be_ours: !auth0 && params.get("connection").is_none() && issued != TYPE_FEDERATED,
             login_hint: params.get("login_hint").map(str::to_owned),
             scopes: params.scopes()?,
             issued: issued.to_owned(),
@@ -156,6 +184,7 @@ fn refusal_under(auth0: bool, error: vault::Error) -> OauthError {
         Error::ProviderDown { retry_after_s, .. } => {
             OauthError::new(Code::TemporarilyUnavailable, words).retry_after(retry_after_s)
         }
+        Error::BeyondWorker { .. } => OauthError::new(Code::InvalidScope, words),
         Error::NotFound => OauthError::new(Code::AccountNotFound, words),
         Error::Invalid(words) => OauthError::request(words),
         Error::Keys(error) => error.into(),
@@ -165,6 +194,7 @@ fn refusal_under(auth0: bool, error: vault::Error) -> OauthError {
 
 pub(super) async fn exchange(
     engine: &Engine,
+    head: &RequestHead,
     client: &Client,
     request: ExchangeRequest,
     jkt: Option<String>,
@@ -172,6 +202,7 @@ pub(super) async fn exchange(
     let ExchangeRequest {
         auth0,
         subject,
+        actor,
         connection,
         may_be_ours,
         login_hint,
@@ -184,16 +215,60 @@ pub(super) async fn exchange(
                 "a token for this audience comes from an access token, or from the refresh_token grant",
             ));
         };
-        let subject = by_access_token(engine, client, auth0, &token).await?;
-        return own::issue(engine, client, subject, connection, scopes, jkt).await;
+        let (subject, asker) = by_access_token(engine, client, auth0, &token).await?;
+        let actor = match actor {
+            Some(token) => Some(acting(engine, client, &subject, &token).await?),
+            None => None,
+        };
+        let wanted = own::Wanted {
+            audience: connection,
+            scopes,
+            actor,
+            issued,
+        };
+        return own::issue(engine, client, (subject, asker), wanted, jkt).await;
     }
+    if actor.is_some() {
+        return Err(OauthError::request(
+            "a provider's token says nobody who acts; leave out actor_token",
+        ));
+    }
+    if issued == TYPE_JWT {
+        return Err(OauthError::request(
+            "a provider's token is asked for as an access_token",
+        ));
+    }
+    let mut on_behalf = None;
     let person_id = match subject {
         SubjectToken::Refresh(token) => by_refresh_token(engine, client, auth0, &token).await?,
         SubjectToken::Access(token) => {
-            let (presented, _) = by_access_token(engine, client, auth0, &token).await?;
-            presented
-                .person_id
-                .ok_or_else(|| ExchangeRequest::bad_subject(auth0, "about no person"))?
+            match by_access_token(engine, client, auth0, &token).await? {
+                // The permission is its own client's, not the actor's.
+                (_, Asker::Actor) => {
+                    return Err(ExchangeRequest::bad_subject(
+                        auth0,
+                        "only may_act allows it",
+                    ));
+                }
+                (presented, _) => presented
+                    .person_id
+                    .ok_or_else(|| ExchangeRequest::bad_subject(auth0, "about no person"))?,
+            }
+        }
+        SubjectToken::Worker(token) => {
+            let named = worker::judge(engine, head, client, &connection, &token)
+                .await?
+                .map_err(|cause| ExchangeRequest::bad_subject(auth0, cause))?;
+            let mut reader = engine.store.reader().await?;
+            if !reader
+                .person_is_active(&engine.keys, &named.person_id)
+                .await?
+            {
+                return Err(ExchangeRequest::bad_subject(auth0, "the person is locked"));
+            }
+            drop(reader);
+            on_behalf = Some(named.on_behalf);
+            named.person_id
         }
     };
     let released = vault::release(
@@ -204,6 +279,7 @@ pub(super) async fn exchange(
             connection,
             login_hint,
             scopes,
+            on_behalf,
         },
     )
     .await
@@ -279,6 +355,8 @@ enum Asker {
     Client,
     /// It is for its audience.
     ResourceServer,
+    /// The token's `may_act` names it.
+    Actor,
 }
 
 /// An access token that this client may exchange.
@@ -299,7 +377,8 @@ async fn by_access_token(
     // about must buy nothing. The resource server it was meant for may use it.
     let own = presented.client_id == client.id;
     let served = client.resource_audience.as_deref() == Some(&presented.audience);
-    if !own && !served {
+    let named = presented.may_act.as_deref() == Some(&client.id);
+    if !own && !served && !named {
         return Err(bad("neither its client nor its resource server asks"));
     }
     if presented.approval_id.is_some() {
@@ -308,10 +387,44 @@ async fn by_access_token(
     if presented.person_id.is_none() {
         return Err(bad("about no person"));
     }
-    let asker = if own {
-        Asker::Client
-    } else {
-        Asker::ResourceServer
+    let asker = match (own, served) {
+        (true, _) => Asker::Client,
+        (false, true) => Asker::ResourceServer,
+        (false, false) => Asker::Actor,
     };
     Ok((presented, asker))
+}
+
+/// Who acts, by an actor token: an access token of the asking client's own.
+async fn acting(
+    engine: &Engine,
+    client: &Client,
+    subject: &Presented,
+    token: &Secret<String>,
+) -> Result<String, OauthError> {
+    let bad = |cause: &str| {
+        OauthError::request("the actor token is not valid, or no longer").because(cause)
+    };
+    let actor = access::read(engine, token.expose())
+        .await
+        .map_err(|error| match error.code {
+            Code::InvalidToken => bad(error.cause.as_deref().unwrap_or_default()),
+            _ => error,
+        })?;
+    if actor.client_id != client.id {
+        return Err(bad("of another client"));
+    }
+    if actor.approval_id.is_some() {
+        return Err(bad("an approval is good for its one call only"));
+    }
+    let who = actor.person_id.unwrap_or(actor.client_id);
+    // RFC 8693 §4.4: where the subject token says who may act, nobody else does.
+    if subject
+        .may_act
+        .as_ref()
+        .is_some_and(|named| *named != who && who != client.id)
+    {
+        return Err(bad("the subject token names another in may_act"));
+    }
+    Ok(who)
 }

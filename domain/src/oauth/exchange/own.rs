@@ -7,7 +7,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Asker, TYPE_ACCESS};
+use super::Asker;
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::oauth::access::{self, Issue, Presented};
@@ -17,6 +17,16 @@ use crate::oauth::token::TokenAnswer;
 
 /// So many may act one for the other; a longer chain is refused.
 pub const DEEPEST_ACT: usize = 4;
+
+/// What is asked for.
+pub(super) struct Wanted {
+    pub(super) audience: String,
+    pub(super) scopes: Option<Vec<String>>,
+    /// Who acts, where an actor token says so; else the client does.
+    pub(super) actor: Option<String>,
+    /// The type it is asked for as.
+    pub(super) issued: String,
+}
 
 /// Issues the token. The subject token was judged already; the asker
 /// says as what the client presents it.
@@ -28,13 +38,18 @@ pub(super) async fn issue(
     engine: &Engine,
     client: &Client,
     (subject, asker): (Presented, Asker),
-    audience: String,
-    scopes: Option<Vec<String>>,
+    wanted: Wanted,
     jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
+    let Wanted {
+        audience,
+        scopes,
+        actor,
+        issued,
+    } = wanted;
     // A resource server got the token from its client, not from the person:
     // it may go on only to where it was registered to go, not to the default.
-    if asker == Asker::ResourceServer && !client.audiences.contains(&audience) {
+    if asker != Asker::Client && !client.audiences.contains(&audience) {
         return Err(OauthError::new(
             Code::InvalidTarget,
             "this client is not registered for this audience",
@@ -54,7 +69,7 @@ pub(super) async fn issue(
             "the subject token is bound to a key: prove that key",
         ));
     }
-    let act = acting(&client.id, subject.act.as_ref())?;
+    let act = acting(actor.as_deref().unwrap_or(&client.id), subject.act.as_ref())?;
     let (at, client_id, to) = (engine.clone(), client.id.clone(), audience.clone());
     let (person, jti) = (subject.person_id.clone(), subject.jti.clone());
     engine
@@ -95,25 +110,26 @@ pub(super) async fn issue(
             jkt: jkt.as_deref(),
             act: Some(&act),
             not_after: Some(subject.expires_at),
+            may_act: None,
         },
     )?;
     let left = (subject.expires_at - engine.now()) / 1000;
     Ok(TokenAnswer {
         expires_in: left.min(access::LIFETIME_S),
-        issued_token_type: Some(TYPE_ACCESS.to_owned()),
+        issued_token_type: Some(issued),
         ..TokenAnswer::of(token, scopes).bound(jkt.is_some())
     })
 }
 
-/// The `act` of a token for `client_id`, around those who acted before it.
-fn acting(client_id: &str, before: Option<&Value>) -> Result<Value, OauthError> {
+/// The `act` of a token with which `who` acts, around those who acted before it.
+fn acting(who: &str, before: Option<&Value>) -> Result<Value, OauthError> {
     let chain = std::iter::successors(before, |act| act.get("act"));
     if chain.count() >= DEEPEST_ACT {
         return Err(OauthError::request(
             "too many act one for the other already; ask with an earlier token",
         ));
     }
-    let mut act = json!({ "sub": client_id });
+    let mut act = json!({ "sub": who });
     if let Some(before) = before {
         act["act"] = before.clone();
     }

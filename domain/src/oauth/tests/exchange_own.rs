@@ -235,6 +235,7 @@ async fn a_client_does_not_rid_its_token_of_the_key_by_exchanging_it() {
             jkt: Some("a-thumbprint"),
             act: None,
             not_after: None,
+            may_act: None,
         },
     )
     .unwrap();

@@ -1,5 +1,6 @@
 //! Stories of the authorization server, one file per part.
 
+mod actor;
 mod assertion;
 mod authorize;
 mod ciba;
