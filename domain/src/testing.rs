@@ -152,6 +152,7 @@ async fn engine(
             instance: format!("test-{seed}"),
             registration: oauth::RegistrationPolicy::Open,
             quotas,
+            rotate_keys_days: 90,
         },
     };
     Engine::start(parts, |_| {

@@ -12,6 +12,7 @@ use domain::identity::{self, NewPerson, Role};
 use domain::oauth::clients::{
     self, ClientKind, ClientState, Entrusted, NewClient, PrivilegedWorker, Source, WorkerGrant,
 };
+use domain::oauth::signing_keys::{self, Turn};
 use domain::secret::Secret;
 use domain::storage::Location;
 use domain::vault::AccessMode;
@@ -100,6 +101,19 @@ pub enum Client {
     Secret {
         /// Client id.
         id: String,
+    },
+}
+
+/// `attorn keys …`
+#[derive(Subcommand)]
+pub enum Keys {
+    /// List the keys that sign tokens.
+    List,
+    /// Make new ones: published now, signing in a day; the old ones end a day later.
+    Rotate {
+        /// Somebody else may have the old ones: they end at once, and all tokens with them.
+        #[arg(long)]
+        compromised: bool,
     },
 }
 
@@ -287,6 +301,43 @@ pub async fn client(command: Client, config: &Config) -> Result<ExitCode, Error>
     }
     engine.store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `attorn keys`
+pub async fn keys(command: Keys, config: &Config) -> Result<ExitCode, Error> {
+    let engine = serve::engine(config).await?;
+    if let Keys::Rotate { compromised } = command {
+        let turn = if compromised {
+            Turn::Compromised
+        } else {
+            Turn::Orderly
+        };
+        signing_keys::rotate(&engine, None, turn)
+            .await
+            .map_err(Error::new)?;
+    }
+    let now = engine.now();
+    for key in signing_keys::list(&engine).await.map_err(Error::new)? {
+        let state = match (key.active_from > now, key.retired_at) {
+            (true, _) => format!("signs from {}", day(key.active_from)),
+            (false, None) => "signs".to_owned(),
+            (false, Some(end)) => format!("ends {}", day(end)),
+        };
+        println!("{}\t{}\t{state}", key.kid, key.alg.name());
+    }
+    engine.store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As RFC 3339 writes it, in UTC.
+fn day(at: i64) -> String {
+    time::OffsetDateTime::from_unix_timestamp(at.div_euclid(1000))
+        .ok()
+        .and_then(|at| {
+            at.format(&time::format_description::well_known::Rfc3339)
+                .ok()
+        })
+        .unwrap_or_else(|| at.to_string())
 }
 
 /// `attorn audit`

@@ -30,6 +30,8 @@ pub struct Config {
     pub outbound: Outbound,
     /// How often is too often.
     pub limits: Quotas,
+    /// The keys of tokens.
+    pub keys: Keys,
     /// Logs.
     pub log: Log,
     /// Connections set up by configuration.
@@ -149,6 +151,20 @@ impl Oauth {
             (Registration::Token, Some(token)) => RegistrationPolicy::Token(token.clone()),
             (Registration::Token | Registration::Off, _) => RegistrationPolicy::Off,
         }
+    }
+}
+
+/// `[keys]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    /// After how many days the keys of tokens give way to new ones; 0 is never.
+    pub rotate_days: u32,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self { rotate_days: 90 }
     }
 }
 
@@ -299,6 +315,9 @@ const KEYS: &[(&str, Setter)] = &[
         "ATTORN_LIMITS__REGISTRATIONS_PER_MINUTE",
         |config, value| parsed(value).map(|count| config.limits.registrations_per_minute = count),
     ),
+    ("ATTORN_KEYS__ROTATE_DAYS", |config, value| {
+        parsed(value).map(|days| config.keys.rotate_days = days)
+    }),
     ("ATTORN_LOG__FORMAT", |config, value| {
         config.log.format = match value {
             "text" => LogFormat::Text,

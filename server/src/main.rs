@@ -36,6 +36,9 @@ enum Command {
     /// Clients: agents and other programs.
     #[command(subcommand)]
     Client(commands::Client),
+    /// The keys that sign tokens.
+    #[command(subcommand)]
+    Keys(commands::Keys),
     /// The audit log.
     #[command(subcommand)]
     Audit(commands::Audit),
@@ -102,6 +105,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         }
         Command::User(command) => commands::user(command, &config).await,
         Command::Client(command) => commands::client(command, &config).await,
+        Command::Keys(command) => commands::keys(command, &config).await,
         Command::Audit(command) => commands::audit(command, &config).await,
     }
 }

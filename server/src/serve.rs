@@ -65,6 +65,7 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
             instance,
             registration: config.oauth.policy(),
             quotas: config.limits,
+            rotate_keys_days: config.keys.rotate_days,
         },
     };
     Engine::start(parts, |new| kek(config, new, rng))

@@ -50,6 +50,7 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
                 identity::sessions::sweep(&engine).await.map(|_| ()),
             );
             tell("sweeping codes", oauth::sweep(&engine).await.map(|_| ()));
+            tell("turning keys", oauth::signing_keys::upkeep(&engine).await);
             tell(
                 "sweeping tickets",
                 vault::connect::sweep(&engine).await.map(|_| ()),

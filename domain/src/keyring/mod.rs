@@ -8,9 +8,10 @@
 mod kek;
 mod ring;
 mod sign;
+mod tokens;
 
 pub use kek::{Error, FileKey, KeyEncryption, StaticKey};
-pub use ring::{Jwk, Keyring, Purpose, SigningAlg, SigningKey};
+pub use ring::{Jwk, Keyring, Purpose, SigningAlg, SigningKey, TokenKeyRow};
 
 pub(crate) use kek::{open, seal};
 pub(crate) use ring::sha256;

@@ -1,7 +1,7 @@
 //! The keys in use, opened once at start.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::signature::{
@@ -13,6 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::sign::Signer;
+use super::tokens::{TokenKey, TokenKeys};
 use super::{Error, KeyEncryption};
 use crate::secret::Secret;
 use crate::storage::{self, Json, Row, Store, Tx};
@@ -42,6 +43,9 @@ pub enum SigningAlg {
 }
 
 impl SigningAlg {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Es256, Self::Rs256, Self::EdDsa];
+
     /// The `alg` value.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -154,16 +158,50 @@ impl SigningKey {
     }
 }
 
-/// All keys, opened. Immutable; a rotation makes a new one.
+/// All keys, opened. Those of tokens change as they take turns; the others stay.
 pub struct Keyring {
     kek: Arc<dyn KeyEncryption>,
     deployment_id: String,
     hash: hmac::Key,
     mac: (String, hmac::Key),
     old_macs: HashMap<String, hmac::Key>,
-    signing: HashMap<SigningAlg, SigningKey>,
+    tokens: RwLock<Arc<TokenKeys>>,
     log: SigningKey,
-    published: Vec<Jwk>,
+}
+
+/// A key of tokens as `attorn keys list` shows it.
+#[derive(Clone, Debug)]
+pub struct TokenKeyRow {
+    /// Its id (`kid`).
+    pub kid: String,
+    /// How it signs.
+    pub alg: SigningAlg,
+    /// When it begins to sign, Unix milliseconds.
+    pub active_from: i64,
+    /// When it is withdrawn.
+    pub retired_at: Option<i64>,
+}
+
+/// A new key of tokens.
+pub(crate) struct NewTokenKey {
+    kid: String,
+    alg: SigningAlg,
+    made: Made,
+}
+
+/// A new key of tokens, wrapped.
+pub(crate) struct WrappedTokenKey {
+    kid: String,
+    alg: SigningAlg,
+    wrapped: Vec<u8>,
+    kek_id: String,
+    public: Option<Jwk>,
+}
+
+impl WrappedTokenKey {
+    pub(crate) fn kid(&self) -> &str {
+        &self.kid
+    }
 }
 
 struct Made {
@@ -246,6 +284,8 @@ struct KeyRow {
     kek_id: String,
     public: Option<Jwk>,
     state: String,
+    active_from: i64,
+    retired_at: Option<i64>,
 }
 
 impl KeyRow {
@@ -259,6 +299,8 @@ impl KeyRow {
             kek_id: row.get("kek_id")?,
             public: row.json_option("keys", "public_jwk")?,
             state: row.get("state")?,
+            active_from: row.get("active_from")?,
+            retired_at: row.get("retired_at")?,
         })
     }
 }
@@ -280,13 +322,96 @@ impl Tx {
     }
 
     async fn keys(&mut self) -> Result<Vec<KeyRow>, storage::Error> {
-        let sql = "select id, purpose, alg, wrapped, kek_id, public_jwk, state from keys \
+        let sql = "select id, purpose, alg, wrapped, kek_id, public_jwk, state, retired_at, \
+                   coalesce(active_from, created_at) as active_from from keys \
                    where state <> 'retired' order by created_at, id limit 1000";
         self.all(sql, vec![])
             .await?
             .iter()
             .map(KeyRow::from_row)
             .collect()
+    }
+
+    /// Keys of tokens that are not withdrawn, the oldest first.
+    pub(crate) async fn token_keys(&mut self) -> Result<Vec<TokenKeyRow>, storage::Error> {
+        let now = self.now();
+        let rows = self.keys().await?;
+        Ok(rows
+            .into_iter()
+            .filter(|row| row.retired_at.is_none_or(|end| end > now))
+            .filter_map(|row| match row.purpose {
+                Purpose::Token(alg) => Some(TokenKeyRow {
+                    kid: row.id,
+                    alg,
+                    active_from: row.active_from,
+                    retired_at: row.retired_at,
+                }),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Lets nobody else change keys until this write ends.
+    pub(crate) async fn hold_keys(&mut self) -> Result<(), storage::Error> {
+        self.execute(
+            "update deployment set adopted_at = adopted_at where id = 'self'",
+            vec![],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Says when the keys of this algorithm end that have no end yet, or a later one.
+    pub(crate) async fn retire_token_keys(
+        &mut self,
+        alg: SigningAlg,
+        end: i64,
+    ) -> Result<(), storage::Error> {
+        self.execute(
+            "update keys set retired_at = $2 where purpose = 'token' and alg = $1 and state = 'active' \
+             and (retired_at is null or retired_at > $2)",
+            vec![alg.name().into(), end.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    pub(crate) async fn insert_token_key(
+        &mut self,
+        key: &WrappedTokenKey,
+        active_from: i64,
+    ) -> Result<(), storage::Error> {
+        let now = self.now();
+        self.execute(
+            "insert into keys (id, purpose, alg, wrapped, kek_id, public_jwk, state, created_at, active_from) \
+             values ($1, 'token', $2, $3, $4, $5, 'active', $6, $7)",
+            vec![
+                (&key.kid).into(),
+                key.alg.name().into(),
+                (&key.wrapped).into(),
+                (&key.kek_id).into(),
+                key.public
+                    .as_ref()
+                    .and_then(|jwk| serde_json::to_string(jwk).ok())
+                    .into(),
+                now.into(),
+                active_from.into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Withdrawn keys keep their row, and lose what signs.
+    pub(crate) async fn shred_retired_keys(&mut self) -> Result<(), storage::Error> {
+        let now = self.now();
+        self.execute(
+            "update keys set state = 'retired', wrapped = $2 \
+             where purpose = 'token' and state = 'active' and retired_at <= $1",
+            vec![now.into(), Vec::new().into()],
+        )
+        .await?;
+        Ok(())
     }
 }
 
@@ -318,9 +443,8 @@ impl Keyring {
     ) -> Result<Self, Error> {
         let deployment_id = Self::prepare(store, &*kek, rng).await?;
         let rows = store.reader().await?.keys().await?;
-        let mut signing = HashMap::new();
+        let mut tokens = TokenKeys::default();
         let (mut hash, mut mac, mut log, mut old_macs) = (None, None, None, HashMap::new());
-        let mut published = Vec::new();
         for row in rows {
             if row.kek_id != kek.id() {
                 return Err(Error::Unavailable(format!(
@@ -342,10 +466,11 @@ impl Keyring {
                 }
                 Purpose::Token(alg) => {
                     let jwk = row.public.ok_or(Error::DoesNotOpen)?;
-                    published.push(jwk.clone());
-                    if active {
-                        signing.insert(alg, SigningKey::open(row.id, alg, private, jwk)?);
-                    }
+                    tokens.0.push(TokenKey {
+                        key: Arc::new(SigningKey::open(row.id, alg, private, jwk)?),
+                        active_from: row.active_from,
+                        retired_at: row.retired_at,
+                    });
                 }
                 Purpose::Log => {
                     let jwk = row.public.ok_or(Error::DoesNotOpen)?;
@@ -366,10 +491,74 @@ impl Keyring {
             hash: hash.ok_or_else(missing)?,
             mac: mac.ok_or_else(missing)?,
             old_macs,
-            signing,
+            tokens: RwLock::new(Arc::new(tokens)),
             log: log.ok_or_else(missing)?,
-            published,
             kek,
+        })
+    }
+
+    /// Opens keys of tokens that were made since, here or elsewhere, and learns
+    /// which are withdrawn.
+    ///
+    /// # Errors
+    /// The database's; a key that does not open.
+    pub(crate) async fn reload(&self, store: &Store) -> Result<(), Error> {
+        let rows = store.reader().await?.keys().await?;
+        let known = self.token_keys();
+        let mut tokens = TokenKeys::default();
+        for row in rows {
+            let Purpose::Token(alg) = row.purpose else {
+                continue;
+            };
+            let key = match known.0.iter().find(|known| known.key.kid == row.id) {
+                Some(known) => known.key.clone(),
+                None => {
+                    let private = self.kek.unwrap(&row.wrapped, &aad(&row.id)).await?;
+                    let jwk = row.public.ok_or(Error::DoesNotOpen)?;
+                    Arc::new(SigningKey::open(row.id, alg, private, jwk)?)
+                }
+            };
+            tokens.0.push(TokenKey {
+                key,
+                active_from: row.active_from,
+                retired_at: row.retired_at,
+            });
+        }
+        *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tokens);
+        Ok(())
+    }
+
+    fn token_keys(&self) -> Arc<TokenKeys> {
+        self.tokens
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Makes a key of tokens. Slow for RSA.
+    pub(crate) fn make_token_key(
+        alg: SigningAlg,
+        rng: &dyn crate::ids::Rng,
+    ) -> Result<NewTokenKey, Error> {
+        let kid = format!(
+            "key_{}",
+            b64(&crate::ids::random::<12>(rng)).replace(['-', '_'], "x")
+        );
+        Ok(NewTokenKey {
+            made: make(Purpose::Token(alg), &kid, rng)?,
+            kid,
+            alg,
+        })
+    }
+
+    pub(crate) async fn wrap_token_key(&self, new: NewTokenKey) -> Result<WrappedTokenKey, Error> {
+        let private = new.made.private.expose();
+        Ok(WrappedTokenKey {
+            wrapped: self.kek.wrap(private, &aad(&new.kid)).await?,
+            kek_id: self.kek.id().to_owned(),
+            kid: new.kid,
+            alg: new.alg,
+            public: new.made.public,
         })
     }
 
@@ -471,13 +660,13 @@ impl Keyring {
         })
     }
 
-    /// The key that signs tokens with this algorithm.
+    /// The key that signs tokens with this algorithm now (Unix milliseconds).
     ///
     /// # Errors
     /// When there is none.
-    pub fn signing(&self, alg: SigningAlg) -> Result<&SigningKey, Error> {
-        self.signing
-            .get(&alg)
+    pub fn signing(&self, alg: SigningAlg, now: i64) -> Result<Arc<SigningKey>, Error> {
+        self.token_keys()
+            .signing(alg, now)
             .ok_or_else(|| Error::Unavailable(format!("there is no active {} key", alg.name())))
     }
 
@@ -487,10 +676,15 @@ impl Keyring {
         &self.log
     }
 
+    /// The key of tokens with this id, as long as what it signed counts.
+    pub(crate) fn verifying(&self, kid: &str, now: i64) -> Option<Arc<SigningKey>> {
+        self.token_keys().verifying(kid, now)
+    }
+
     /// Public keys of tokens, for `/.well-known/jwks.json`.
     #[must_use]
-    pub fn jwks(&self) -> &[Jwk] {
-        &self.published
+    pub fn jwks(&self, now: i64) -> Vec<Jwk> {
+        self.token_keys().jwks(now)
     }
 }
 

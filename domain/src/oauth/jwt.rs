@@ -19,7 +19,7 @@ pub(super) fn sign(
     typ: &str,
     claims: &Value,
 ) -> Result<String, keyring::Error> {
-    let key = engine.keys.signing(alg)?;
+    let key = engine.keys.signing(alg, engine.now())?;
     let header = serde_json::json!({ "alg": alg.name(), "typ": typ, "kid": key.kid });
     let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
     token.push('.');
@@ -47,12 +47,10 @@ pub(super) fn read_es256(
     let kid = token.head("kid").ok_or("without a key id")?;
     let key = engine
         .keys
-        .jwks()
-        .iter()
-        .find(|key| key.kid == kid)
+        .verifying(kid, engine.now())
         .ok_or("signed with an unknown key")?;
     let (message, signature) = token.signed();
-    if !key.verifies_es256(message, signature) {
+    if !key.jwk.verifies_es256(message, signature) {
         return Err("the signature is wrong");
     }
     Ok(token.claims)

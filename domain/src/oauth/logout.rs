@@ -30,11 +30,9 @@ pub(super) fn read_hint(engine: &Engine, token: &str) -> Result<Hint, &'static s
     let kid = token.head("kid").ok_or("without a key id")?;
     let key = engine
         .keys
-        .jwks()
-        .iter()
-        .find(|key| key.kid == kid)
+        .verifying(kid, engine.now())
         .ok_or("signed with an unknown key")?;
-    let Ok(Value::Object(key)) = serde_json::to_value(key) else {
+    let Ok(Value::Object(key)) = serde_json::to_value(&key.jwk) else {
         return Err("signed with an unknown key");
     };
     token.verify(&key)?;

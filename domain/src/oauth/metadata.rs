@@ -115,5 +115,5 @@ pub fn protected_resource(engine: &Engine, which: Resource) -> Value {
 /// key is not among them: nothing it signs may pass for a token.
 #[must_use]
 pub fn jwks(engine: &Engine) -> Value {
-    json!({ "keys": engine.keys.jwks() })
+    json!({ "keys": engine.keys.jwks(engine.now()) })
 }

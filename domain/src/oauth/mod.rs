@@ -10,6 +10,7 @@
 //!   what the person answers; [`consents`]: what they allowed which client.
 //! - [`par`]: requests that were pushed; [`introspect`], [`userinfo`]: what a
 //!   token is worth, and whom it is about.
+//! - [`signing_keys`]: the keys of tokens take turns.
 //! - [`logout`]: signing out at the wish of a client.
 //! - [`token`]: the token endpoint; `code`, `refresh`, `client_credentials`,
 //!   `ciba`, `exchange`: one file per grant.
@@ -63,6 +64,7 @@ mod registration;
 mod replay;
 mod request_head;
 mod revoke;
+pub mod signing_keys;
 mod sql;
 mod sql_grants;
 mod sweep;

@@ -249,6 +249,7 @@ async fn later(process: &Process, by: Duration) -> Engine {
             instance: "later".to_owned(),
             registration: domain::oauth::RegistrationPolicy::Off,
             quotas: domain::limits::Quotas::default(),
+            rotate_keys_days: 0,
         },
     };
     Engine::start(parts, |_| Ok(Arc::new(FileKey::read(&process.key(), rng)?)))

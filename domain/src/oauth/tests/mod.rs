@@ -14,6 +14,7 @@ mod key;
 mod person_hint;
 mod refresh;
 mod tokens;
+mod turns;
 
 use std::collections::BTreeMap;
 

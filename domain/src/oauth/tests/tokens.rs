@@ -71,7 +71,12 @@ async fn a_token_that_was_tampered_with_is_refused() {
     let good = good.expose();
     access::verify(&bench, good, &audience).await.unwrap();
     let kid = part(good, 0)["kid"].clone();
-    let rsa = bench.keys.signing(SigningAlg::Rs256).unwrap().kid.clone();
+    let rsa = bench
+        .keys
+        .signing(SigningAlg::Rs256, bench.now())
+        .unwrap()
+        .kid
+        .clone();
     let mut forged = vec![
         String::new(),
         "a.b".to_owned(),
