@@ -200,12 +200,6 @@ const cases: Record<string, Case> = {
   'a browser with a parameter twice': {
     at: 'authorize',
     send: { ...request, scope: ['openid', 'openid'] },
-    // Safe, but less than a client may expect: it should hear of this one.
-    differs: {
-      ours: 'a page, 400',
-      theirs: 'the client hears invalid_request',
-      because: 'RFC 6749 section 4.1.2.1: the peer is right where client and address are beyond doubt',
-    },
   },
   'introspection of nothing': { at: 'introspection' },
   'introspection of a made-up token': { at: 'introspection', send: { token: 'made-up' } },

@@ -313,6 +313,9 @@ async fn judge(
     params: &Params,
     client: &Client,
 ) -> Result<AuthorizeRequest, OauthError> {
+    if let Some(words) = params.twice() {
+        return Err(OauthError::request(words));
+    }
     if params.get("request").is_some() {
         return Err(OauthError::new(
             Code::RequestNotSupported,

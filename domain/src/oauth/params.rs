@@ -21,6 +21,8 @@ const MOST: usize = 64;
 pub struct Params {
     values: BTreeMap<String, String>,
     resources: Vec<String>,
+    /// What is wrong with a query that a browser brought: a parameter twice.
+    twice: Option<String>,
 }
 
 impl Params {
@@ -84,6 +86,42 @@ impl Params {
             params.add(decode(name)?, decode(value)?)?;
         }
         Ok(params)
+    }
+
+    /// Reads the query that a browser brought. A parameter that occurs twice is
+    /// said in [`Self::twice`], because the client is to hear of it where it
+    /// is beyond doubt which one that is (RFC 6749 §4.1.2.1): not if it is
+    /// `client_id`, `redirect_uri` or `request_uri`. None of its values counts.
+    ///
+    /// # Errors
+    /// As [`Self::form`].
+    pub fn query(bytes: &[u8]) -> Result<Self, OauthError> {
+        let doubted = ["client_id", "redirect_uri", "request_uri"];
+        let error = match Self::form(bytes) {
+            Ok(params) => return Ok(params),
+            Err(error) => error,
+        };
+        let mut params = Self::default();
+        let mut again = std::collections::BTreeSet::new();
+        for (name, value) in url::form_urlencoded::parse(bytes.get(..LONGEST).unwrap_or(bytes)) {
+            if params.add(name.to_string(), value.to_string()).is_err() {
+                again.insert(name.into_owned());
+            }
+        }
+        if again.is_empty() || doubted.iter().any(|name| again.contains(*name)) {
+            return Err(error);
+        }
+        for name in &again {
+            params.values.remove(name);
+        }
+        params.twice = Some(error.description);
+        Ok(params)
+    }
+
+    /// What is wrong with a query that was read with [`Self::query`].
+    #[must_use]
+    pub fn twice(&self) -> Option<&str> {
+        self.twice.as_deref()
     }
 
     /// Reads a JSON object. Numbers and booleans become their text; arrays and
@@ -237,6 +275,24 @@ mod tests {
         let error = Params::form(b"client_id=a&client_id=a").err().unwrap();
         assert_eq!(error.description, "the parameter client_id occurs twice");
         assert!(Params::json(br#"{"client_id":"a","client_id":"b"}"#).is_err());
+    }
+
+    #[test]
+    fn a_query_with_a_parameter_twice_says_so_and_believes_neither() {
+        let query = b"client_id=a&state=x&state=y&scope=openid&scope=admin";
+        let params = Params::query(query).unwrap();
+        assert_eq!(params.twice(), Some("the parameter state occurs twice"));
+        assert_eq!(params.get("client_id"), Some("a"));
+        assert!(params.get("state").is_none() && params.get("scope").is_none());
+        for doubtful in [
+            &b"client_id=a&client_id=a"[..],
+            b"redirect_uri=a&redirect_uri=b",
+            b"request_uri=a&request_uri=b",
+            b"state=%ff",
+            b"state=%f",
+        ] {
+            assert!(Params::query(doubtful).is_err());
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub async fn ask(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let params = match Params::form(query.unwrap_or_default().as_bytes()) {
+    let params = match Params::query(query.unwrap_or_default().as_bytes()) {
         Ok(params) => params,
         Err(error) => return page_error(&door, request, &error).await,
     };

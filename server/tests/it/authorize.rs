@@ -144,6 +144,29 @@ async fn a_parameter_twice_or_no_decision_gives_no_code() {
 }
 
 #[tokio::test]
+async fn a_client_hears_of_a_parameter_twice_unless_it_is_in_doubt_who_it_is() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let fields = asking(&agent.client, &[]);
+    for (name, state) in [("scope", true), ("nonce", true), ("state", false)] {
+        let mut fields = fields.clone();
+        fields.extend([(name, "one"), (name, "two")]);
+        let answer = house.get(&address(&fields), "").await;
+        let to = answer.location();
+        assert!(to.starts_with(CALLBACK), "{name}: {} {to}", answer.status);
+        assert!(to.contains("error=invalid_request"), "{to}");
+        // Which state is the client's own nobody knows then.
+        assert_eq!(to.contains("state=s1"), state, "{to}");
+    }
+    for name in ["client_id", "redirect_uri"] {
+        let mut fields = fields.clone();
+        fields.push((name, "https://evil.example/"));
+        let answer = house.get(&address(&fields), "").await;
+        assert_eq!((answer.status, answer.location()), (400, ""), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_may_send_the_browser_with_a_post_from_another_site() {
     let house = House::open().await;
     let agent = house.agent().await;
