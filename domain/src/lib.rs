@@ -52,6 +52,8 @@ pub struct Settings {
     pub registration: oauth::RegistrationPolicy,
     /// How often is too often.
     pub quotas: limits::Quotas,
+    /// Other OpenID providers that people may sign in with.
+    pub sign_in: Vec<identity::upstream::Upstream>,
     /// After how many days the keys of tokens give way to new ones; 0 is never.
     pub rotate_keys_days: u32,
 }

@@ -34,6 +34,9 @@ pub enum Limit {
     WrongProof,
     /// Registrations from one address.
     Registration,
+    /// Sign-ins through another provider begun from one address: 30, then one
+    /// every 10 seconds. Each asks the provider.
+    Upstream,
 }
 
 /// How often is too often; ten times as many may come at once. 0 is no limit.
@@ -65,18 +68,20 @@ impl Default for Quotas {
 }
 
 impl Limit {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::UserCode,
         Self::Client,
         Self::Approval,
         Self::WrongProof,
         Self::Registration,
+        Self::Upstream,
     ];
 
     /// How many may come at once, and after how long one more; `None` is no limit.
     fn quota(self, quotas: &Quotas) -> Option<(u32, Duration)> {
         let (count, of) = match self {
             Self::UserCode => return Some((20, Duration::from_secs(15))),
+            Self::Upstream => return Some((30, Duration::from_secs(10))),
             Self::Client => (quotas.client_per_second, Duration::from_secs(1)),
             Self::Approval => (quotas.approvals_per_minute, Duration::from_secs(60)),
             Self::WrongProof => (quotas.wrong_proofs_per_minute, Duration::from_secs(60)),

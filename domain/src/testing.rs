@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::clock::ManualClock;
+use crate::identity::upstream::Upstream;
 use crate::identity::{self, NewPerson, Person, Role};
 use crate::ids::SeededRng;
 use crate::keyring::StaticKey;
@@ -81,6 +82,7 @@ async fn template() -> Template {
             ISSUER,
             0,
             Quotas::default(),
+            Vec::new(),
         )
         .await;
         engine.store.close().await;
@@ -90,7 +92,15 @@ async fn template() -> Template {
         .expect("ATTORN_TEST_POSTGRES says where the test server is");
     let name = format!("attorn_test_{}_template", std::process::id());
     create(&server, &name, "template0").await;
-    let engine = engine(&at(&server, &name), &clock, ISSUER, 0, Quotas::default()).await;
+    let engine = engine(
+        &at(&server, &name),
+        &clock,
+        ISSUER,
+        0,
+        Quotas::default(),
+        Vec::new(),
+    )
+    .await;
     engine.store.close().await;
     Template::Postgres(name, server)
 }
@@ -139,6 +149,7 @@ async fn engine(
     issuer: &str,
     seed: u64,
     quotas: Quotas,
+    sign_in: Vec<Upstream>,
 ) -> Engine {
     let rng = Arc::new(SeededRng::new(seed));
     let parts = Parts {
@@ -153,6 +164,7 @@ async fn engine(
             registration: oauth::RegistrationPolicy::Open,
             quotas,
             rotate_keys_days: 90,
+            sign_in,
         },
     };
     Engine::start(parts, |_| {
@@ -170,16 +182,16 @@ impl Bench {
 
     /// As [`Bench::new`], with this issuer (final slash and all).
     pub async fn with_issuer(issuer: &str) -> Self {
-        Self::with_quotas(issuer, Quotas::default()).await
+        Self::with(issuer, Quotas::default(), Vec::new()).await
     }
 
-    /// As [`Bench::with_issuer`], with these limits.
-    pub async fn with_quotas(issuer: &str, quotas: Quotas) -> Self {
+    /// As [`Bench::with_issuer`], with these limits, and providers to sign in with.
+    pub async fn with(issuer: &str, quotas: Quotas, sign_in: Vec<Upstream>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let location = database(&folder).await;
         let clock = ManualClock::at(START);
         Self {
-            engine: engine(&location, &clock, issuer, 1, quotas).await,
+            engine: engine(&location, &clock, issuer, 1, quotas, sign_in).await,
             clock,
             location,
             seed: 1,
@@ -202,11 +214,19 @@ impl Bench {
             seed,
             _folder,
         } = self;
-        let (issuer, quotas) = (old.settings.issuer.clone(), old.settings.quotas);
+        let settings = old.settings.clone();
         old.store.close().await;
         drop(old);
         Self {
-            engine: engine(&location, &clock, &issuer, seed + 1, quotas).await,
+            engine: engine(
+                &location,
+                &clock,
+                &settings.issuer,
+                seed + 1,
+                settings.quotas,
+                settings.sign_in,
+            )
+            .await,
             clock,
             location,
             seed: seed + 1,

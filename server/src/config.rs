@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use domain::identity::upstream::Upstream;
 use domain::limits::Quotas;
 use domain::oauth::RegistrationPolicy;
 use domain::secret::Secret;
@@ -36,6 +37,8 @@ pub struct Config {
     pub log: Log,
     /// Connections set up by configuration.
     pub connections: Vec<Connection>,
+    /// Other OpenID providers that people may sign in with.
+    pub sign_in: Vec<SignIn>,
 }
 
 /// `[server]`
@@ -228,6 +231,58 @@ pub struct Connection {
     /// Other endpoints than the entry's.
     #[serde(default)]
     pub overrides: domain::vault::Overrides,
+}
+
+/// `[[sign_in]]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// Its name in addresses: `google`.
+    pub id: String,
+    /// As people know it: `Google`.
+    pub name: String,
+    /// Its issuer, exactly as its discovery document says.
+    pub issuer: String,
+    /// Our client id there.
+    pub client_id: String,
+    /// Name of the environment variable that holds our client secret there.
+    pub client_secret_env: String,
+    /// Domains of addresses whose people are created when they first come.
+    #[serde(default)]
+    pub admits: Vec<String>,
+}
+
+impl SignIn {
+    /// As the rules know it.
+    ///
+    /// # Errors
+    /// A sentence that names the entry.
+    pub fn upstream(&self) -> Result<Upstream, Error> {
+        let says = |what: &str| Error(format!("sign_in {}: {what}", self.id));
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if self.id.is_empty() || !self.id.bytes().all(plain) {
+            return Err(says("id is lower-case letters, digits and hyphens"));
+        }
+        let issuer = Url::parse(&self.issuer).map_err(|_| says("issuer is not an address"))?;
+        let loopback = matches!(issuer.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        if issuer.scheme() != "https" && !(issuer.scheme() == "http" && loopback) {
+            return Err(says("issuer must be an https address"));
+        }
+        let secret = std::env::var(&self.client_secret_env).map_err(|_| {
+            says(&format!(
+                "the environment has no {}",
+                self.client_secret_env
+            ))
+        })?;
+        Ok(Upstream {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: secret.into(),
+            admits: self.admits.clone(),
+        })
+    }
 }
 
 /// A secret as it stands in a file.

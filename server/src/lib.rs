@@ -25,6 +25,7 @@ pub mod serve;
 pub mod session;
 pub mod tls;
 pub mod upkeep;
+pub mod upstream;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

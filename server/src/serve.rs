@@ -66,6 +66,12 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
             registration: config.oauth.policy(),
             quotas: config.limits,
             rotate_keys_days: config.keys.rotate_days,
+            sign_in: config
+                .sign_in
+                .iter()
+                .map(crate::config::SignIn::upstream)
+                .collect::<Result<_, _>>()
+                .map_err(Error::new)?,
         },
     };
     Engine::start(parts, |new| kek(config, new, rng))

@@ -85,7 +85,7 @@ fn sign_in() -> AnyView {
     alone(t("sign-in-title"), true, None, body, None)
 }
 
-fn encode(text: &str) -> String {
+pub(super) fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {

@@ -3,14 +3,21 @@
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
+use super::problem::encode;
 use crate::context;
 use crate::parts::{Field, form_banner, text_field};
 use crate::shell::alone;
-use crate::words::t;
+use crate::words::{t, tv};
 
 /// `/sign-in?return_to=`. The server decides whether `return_to` is a local path.
 pub fn page() -> AnyView {
-    let form = context::form();
+    let mut form = context::form();
+    let query = use_query_map().get_untracked();
+    if let Some(sentence) = query.get("problem").and_then(|word| problem(&word))
+        && form.errors.is_empty()
+    {
+        form.errors.push((String::new(), sentence));
+    }
     if let Ok(status) = axum::http::StatusCode::from_u16(form.status)
         && form.status != 0
     {
@@ -21,8 +28,9 @@ pub fn page() -> AnyView {
         .values
         .get("return_to")
         .cloned()
-        .or_else(|| use_query_map().get_untracked().get("return_to"))
+        .or_else(|| query.get("return_to"))
         .unwrap_or_default();
+    let others = others(&return_to);
     let body = view! {
         <div class="sheet">
             <form class="form" method="post" action="/sign-in">
@@ -56,6 +64,7 @@ pub fn page() -> AnyView {
                     {t("sign-in-button")}
                 </button>
             </form>
+            {others}
         </div>
     }
     .into_any();
@@ -66,4 +75,41 @@ pub fn page() -> AnyView {
         body,
         Some(t("sign-in-foot")),
     )
+}
+
+/// What came of a sign-in through another provider.
+fn problem(word: &str) -> Option<String> {
+    Some(match word {
+        "nobody" => t("sign-in-problem-nobody"),
+        "locked" => t("sign-in-problem-locked"),
+        "unknown" => t("sign-in-problem-unknown"),
+        "failed" => t("sign-in-problem-failed"),
+        _ => return None,
+    })
+}
+
+/// Other providers to sign in with, if the deployment names any.
+fn others(return_to: &str) -> Option<AnyView> {
+    let engine = use_context::<domain::Engine>()?;
+    let all = &engine.settings.sign_in;
+    if all.is_empty() {
+        return None;
+    }
+    let links = all
+        .iter()
+        .map(|upstream| {
+            let to = format!(
+                "/sign-in/with/{}?return_to={}",
+                upstream.id,
+                encode(return_to)
+            );
+            // A page of another origin: no routing in the browser.
+            view! {
+                <a class="button large wide" rel="external" href=to>
+                    {tv("sign-in-with", &[("provider", &upstream.name)])}
+                </a>
+            }
+        })
+        .collect_view();
+    Some(view! { <div class="others">{links}</div> }.into_any())
 }

@@ -1,4 +1,4 @@
-//! People, their passwords and their sessions.
+//! People, their passwords, their sessions, and signing in through others.
 //!
 //! What always holds here:
 //! - An e-mail address is kept in lower case and belongs to one person.
@@ -6,6 +6,7 @@
 //!   at most two at a time.
 //! - Signing in as nobody takes as long as signing in with a wrong password,
 //!   and answers the same.
+//! - Who signs in [`upstream`] is known by issuer and subject, not by address.
 //! - A row of `people` carries a MAC; one that was changed behind our back is
 //!   refused on load.
 
@@ -15,6 +16,7 @@ pub mod sessions;
 mod sql;
 #[cfg(test)]
 mod tests;
+pub mod upstream;
 
 use crate::Engine;
 use crate::audit::{Event, Kind};
@@ -174,7 +176,7 @@ pub async fn create(engine: &Engine, new: NewPerson) -> Result<Person, Error> {
         .write(move |tx| {
             let (engine, person, hash) = (at.clone(), person.clone(), hash.clone());
             Box::pin(async move {
-                tx.insert_person(&engine.keys, &person, &hash).await?;
+                tx.insert_person(&engine.keys, &person, Some(&hash)).await?;
                 tx.record(
                     Event::new(Kind::PersonCreated)
                         .person(&person.id)

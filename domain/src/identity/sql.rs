@@ -57,9 +57,9 @@ impl Tx {
         &mut self,
         keys: &Keyring,
         person: &Person,
-        password_hash: &str,
+        password_hash: Option<&str>,
     ) -> Result<(), Error> {
-        let (mac, mac_key) = keys.mac("people", &covered(person, Some(password_hash)));
+        let (mac, mac_key) = keys.mac("people", &covered(person, password_hash));
         self.execute(
             "insert into people (id, email, name, password_hash, role, state, created_at, updated_at, mac, mac_key) \
              values ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9)",
@@ -67,7 +67,7 @@ impl Tx {
                 (&person.id).into(),
                 (&person.email).into(),
                 (&person.name).into(),
-                password_hash.into(),
+                password_hash.map(str::to_owned).into(),
                 person.role.word().into(),
                 person.state.word().into(),
                 person.created_at.into(),

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use crate::keyring::sha256;
 
 /// No token we take is longer; what is longer is not looked at.
-pub(super) const LONGEST: usize = 8 * 1024;
+pub(crate) const LONGEST: usize = 8 * 1024;
 /// The largest RSA modulus and the largest number of keys in a set.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 const MOST_KEYS: usize = 20;
@@ -26,9 +26,9 @@ const MOST_KEYS: usize = 20;
 pub const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "RS256", "PS256", "ES384"];
 
 /// A token in its three parts. The signature is not checked yet.
-pub(super) struct Compact<'a> {
-    pub(super) header: Map<String, Value>,
-    pub(super) claims: Map<String, Value>,
+pub(crate) struct Compact<'a> {
+    pub(crate) header: Map<String, Value>,
+    pub(crate) claims: Map<String, Value>,
     signed: &'a str,
     signature: Vec<u8>,
 }
@@ -46,7 +46,7 @@ impl<'a> Compact<'a> {
     ///
     /// # Errors
     /// What is wrong with its form.
-    pub(super) fn parse(token: &'a str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, &'static str> {
         if token.len() > LONGEST {
             return Err("longer than any token we take");
         }
@@ -77,17 +77,17 @@ impl<'a> Compact<'a> {
     }
 
     /// A text member of the header.
-    pub(super) fn head(&self, name: &str) -> Option<&str> {
+    pub(crate) fn head(&self, name: &str) -> Option<&str> {
         self.header.get(name).and_then(Value::as_str)
     }
 
     /// A text claim.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
     }
 
     /// A time claim in whole Unix seconds (a NumericDate may have a fraction).
-    pub(super) fn seconds(&self, name: &str) -> Option<i64> {
+    pub(crate) fn seconds(&self, name: &str) -> Option<i64> {
         let value = self.claims.get(name)?;
         value.as_i64().or_else(|| {
             let number = value.as_f64()?;
@@ -97,13 +97,13 @@ impl<'a> Compact<'a> {
     }
 
     /// The type, without `application/` and in small letters (RFC 9068 §4).
-    pub(super) fn typ(&self) -> String {
+    pub(crate) fn typ(&self) -> String {
         let typ = self.head("typ").unwrap_or_default().to_ascii_lowercase();
         typ.strip_prefix("application/").unwrap_or(&typ).to_owned()
     }
 
     /// What was signed, and the signature: for keys of our own.
-    pub(super) fn signed(&self) -> (&[u8], &[u8]) {
+    pub(crate) fn signed(&self) -> (&[u8], &[u8]) {
         (self.signed.as_bytes(), &self.signature)
     }
 
@@ -111,7 +111,7 @@ impl<'a> Compact<'a> {
     ///
     /// # Errors
     /// What is wrong with key, algorithm or signature.
-    pub(super) fn verify(&self, jwk: &Map<String, Value>) -> Result<(), &'static str> {
+    pub(crate) fn verify(&self, jwk: &Map<String, Value>) -> Result<(), &'static str> {
         let alg = self.head("alg").ok_or("without an algorithm")?;
         let text = |name: &str| jwk.get(name).and_then(Value::as_str);
         if text("alg").is_some_and(|own| own != alg) {
@@ -172,7 +172,7 @@ impl<'a> Compact<'a> {
     ///
     /// # Errors
     /// What the last key said, or that no key has this `kid`.
-    pub(super) fn verify_with(&self, keys: &[Map<String, Value>]) -> Result<(), &'static str> {
+    pub(crate) fn verify_with(&self, keys: &[Map<String, Value>]) -> Result<(), &'static str> {
         let mut outcome = Err("signed with an unknown key");
         for key in keys.iter().take(MOST_KEYS) {
             let kid = key.get("kid").and_then(Value::as_str);
@@ -192,7 +192,7 @@ impl<'a> Compact<'a> {
 ///
 /// # Errors
 /// What is wrong with it, in words for whoever registers it.
-pub(super) fn key_set(value: &Value) -> Result<Vec<Map<String, Value>>, &'static str> {
+pub(crate) fn key_set(value: &Value) -> Result<Vec<Map<String, Value>>, &'static str> {
     let keys = value
         .get("keys")
         .and_then(Value::as_array)
@@ -215,7 +215,7 @@ pub(super) fn key_set(value: &Value) -> Result<Vec<Map<String, Value>>, &'static
 }
 
 /// Whether a key is a private or a shared one.
-pub(super) fn is_private(key: &Map<String, Value>) -> bool {
+pub(crate) fn is_private(key: &Map<String, Value>) -> bool {
     key.get("kty").and_then(Value::as_str) == Some("oct")
         || ["d", "p", "q", "dp", "dq", "qi", "k"]
             .iter()
@@ -223,7 +223,7 @@ pub(super) fn is_private(key: &Map<String, Value>) -> bool {
 }
 
 /// The thumbprint of a public key (RFC 7638 §3), base64url.
-pub(super) fn thumbprint(key: &Map<String, Value>) -> Option<String> {
+pub(crate) fn thumbprint(key: &Map<String, Value>) -> Option<String> {
     let names: &[&str] = match key.get("kty")?.as_str()? {
         "EC" => &["crv", "kty", "x", "y"],
         "OKP" => &["crv", "kty", "x"],

@@ -50,7 +50,7 @@ pub mod families;
 mod first;
 mod id_token;
 pub mod introspect;
-mod jws;
+pub(crate) mod jws;
 mod jwt;
 pub mod logout;
 pub mod metadata;

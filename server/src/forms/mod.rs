@@ -34,6 +34,8 @@ const LONGEST: usize = 64 * 1024;
 pub fn routes() -> Router<Door> {
     Router::new()
         .route("/sign-in", post(sign_in::sign_in))
+        .route("/sign-in/with/{id}", get(crate::upstream::begin))
+        .route("/sign-in/callback", get(crate::upstream::callback))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/settings/password", post(sign_in::change_password))
         .route("/accounts/link/{connection}", post(accounts::link))

@@ -250,6 +250,7 @@ async fn later(process: &Process, by: Duration) -> Engine {
             registration: domain::oauth::RegistrationPolicy::Off,
             quotas: domain::limits::Quotas::default(),
             rotate_keys_days: 0,
+            sign_in: Vec::new(),
         },
     };
     Engine::start(parts, |_| Ok(Arc::new(FileKey::read(&process.key(), rng)?)))

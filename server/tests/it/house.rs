@@ -6,6 +6,7 @@ use attorn_server::door::{Door, Options, Peer};
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use domain::identity::upstream::Upstream;
 use domain::identity::{Person, sessions};
 use domain::ids::{Rng as _, SeededRng};
 use domain::limits::Quotas;
@@ -108,10 +109,14 @@ impl House {
     }
 
     pub async fn with_quotas(quotas: Quotas) -> Self {
+        Self::with(quotas, Vec::new()).await
+    }
+
+    pub async fn with(quotas: Quotas, sign_in: Vec<Upstream>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let issuer = Url::parse(&format!("http://localhost:{port}/")).unwrap();
-        let bench = Bench::with_quotas(issuer.as_str(), quotas).await;
+        let bench = Bench::with(issuer.as_str(), quotas, sign_in).await;
         let ada = bench.person("ada@example.com").await;
         let options = Options {
             hosts: Options::hosts_of(&issuer),

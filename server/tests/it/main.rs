@@ -25,5 +25,6 @@ mod proxy;
 mod register;
 mod sign_in;
 mod token;
+mod upstream;
 mod well_known;
 mod worker;
