@@ -115,10 +115,7 @@ async fn the_sign_in_page_offers_the_provider_and_says_what_went_wrong() {
         .get("/sign-in?problem=nobody&return_to=/accounts", "")
         .await;
     assert!(page.body.contains("Continue with"), "{}", page.body);
-    assert!(
-        page.body
-            .contains("/sign-in/with/work?return_to=/accounts")
-    );
+    assert!(page.body.contains("/sign-in/with/work?return_to=/accounts"));
     assert!(page.body.contains("Ask an admin to add you"));
     let unknown = scene.house.get("/sign-in/with/nobody", "").await;
     assert_eq!(problem(&unknown), "unknown");
