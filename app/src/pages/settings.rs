@@ -20,10 +20,21 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
         t("role-person")
     };
     let head = Head::new(Place::Settings, t("settings-title"), t("settings-lede")).narrow();
+    let has_code = has_code(&asked).await?;
+    let saved = match asked.query("changed").as_str() {
+        "password" => Some(t("password-changed")),
+        "code" if has_code => Some(t("user-code-saved")),
+        "code" => Some(t("user-code-removed")),
+        _ => None,
+    };
+    let code_text = if has_code {
+        t("user-code-some")
+    } else {
+        t("user-code-none")
+    };
     let body = view! {
         {form_banner(&asked.form)}
-        {(asked.query("changed") == "password")
-            .then(|| banner(Tone::Good, t("password-changed"), None, None))}
+        {saved.map(|words| banner(Tone::Good, words, None, None))}
         <section class="card padded">
             {facts(
                 vec![
@@ -72,6 +83,30 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
         </section>
         <section class="section">
             <div class="section-head">
+                <h2>{t("user-code-title")}</h2>
+                <p>{code_text}</p>
+            </div>
+            <form class="card padded form" method="post" action="/settings/user-code">
+                {text_field(
+                    &asked.form,
+                    Field {
+                        name: "user_code",
+                        label: "user-code-label",
+                        hint: Some("user-code-hint"),
+                        kind: "password",
+                        autocomplete: "off",
+                        ..Field::default()
+                    },
+                )}
+                <p class="actions">
+                    <button class="button" type="submit">
+                        {t("user-code-button")}
+                    </button>
+                </p>
+            </form>
+        </section>
+        <section class="section">
+            <div class="section-head">
                 <h2>{t("settings-session")}</h2>
                 <p>{t("settings-session-text")}</p>
             </div>
@@ -82,4 +117,10 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
     }
     .into_any();
     Ok((head, body))
+}
+
+/// Whether the person has a user code.
+async fn has_code(asked: &Asked) -> Result<bool, Problem> {
+    let seen = &asked.seen;
+    Ok(domain::identity::user_code::has(&seen.engine, &seen.viewer.person_id).await?)
 }

@@ -127,26 +127,36 @@ const STANDARD_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_acces
 /// # Errors
 /// See [`AskError`]; nothing is stored then.
 pub async fn ask(engine: &Engine, client: &Client, ask: Ask) -> Result<Asked, AskError> {
-    ask_and_tell(engine, client, ask, None).await
+    ask_showing(engine, client, ask, &Shows::default()).await
 }
 
-/// As [`ask()`], for a client that is told of the end: `token` is its
-/// `client_notification_token`, with which it will know us (CIBA Core §7.1).
+/// What a client shows with its request (CIBA Core §7.1).
+#[derive(Clone, Default)]
+pub struct Shows {
+    /// `client_notification_token`, with which it will know us when it is told
+    /// of the end.
+    pub notification_token: Option<Secret<String>>,
+    /// `user_code`, which the person told it.
+    pub user_code: Option<Secret<String>>,
+}
+
+/// As [`ask()`], for a client that shows something with it.
 ///
 /// # Errors
 /// See [`AskError`]; nothing is stored then.
-pub async fn ask_and_tell(
+pub async fn ask_showing(
     engine: &Engine,
     client: &Client,
     ask: Ask,
-    token: Option<&Secret<String>>,
+    shows: &Shows,
 ) -> Result<Asked, AskError> {
     if !client.may(GrantType::Ciba) {
         return Err(AskError::UnauthorizedClient);
     }
     let delivery = client.metadata.backchannel_token_delivery_mode;
-    let token = token.filter(|_| delivery != Delivery::Poll);
-    if delivery != Delivery::Poll && token.is_none() {
+    let told = delivery != Delivery::Poll;
+    let token = shows.notification_token.as_ref().filter(|_| told);
+    if told && token.is_none() {
         return Err(AskError::InvalidRequest(
             "client_notification_token is missing; this client is registered to be told",
         ));
@@ -174,6 +184,10 @@ pub async fn ask_and_tell(
         None => Vec::new(),
     };
     let person = find(engine, client, &ask.person).await?;
+    if client.metadata.backchannel_user_code_parameter {
+        let code = shows.user_code.as_ref();
+        identity::user_code::check(engine, &client.id, &person.id, code).await?;
+    }
     let pair = format!("{} {}", client.id, person.id);
     engine.limits.count(Limit::Approval, &pair)?;
     let audience = audience(engine, client, ask.audience.as_deref(), &entries)?;

@@ -1,5 +1,6 @@
 //! Why a request for an approval is refused, in the codes of the wire.
 
+use crate::identity::user_code::CodeError;
 use crate::limits::TooOften;
 use crate::{keyring, storage};
 
@@ -45,6 +46,9 @@ pub enum AskError {
         /// Where the person does that.
         link: String,
     },
+    /// The person's user code is needed, wrong, or was guessed too often.
+    #[error(transparent)]
+    UserCode(#[from] CodeError),
     /// This client has too many requests open with this person.
     #[error("too many requests of this client wait for this person")]
     TooMany {
@@ -83,10 +87,16 @@ impl AskError {
             Self::AccountRequired { .. }
             | Self::PermissionRequired { .. }
             | Self::ReconnectRequired { .. } => ("access_denied", 403),
-            Self::TooMany { .. } | Self::TooOften(_) => ("too_many_requests", 429),
-            Self::Vault(_) | Self::Person(_) | Self::Keys(_) | Self::Storage(_) => {
-                ("server_error", 500)
-            }
+            Self::UserCode(CodeError::Missing) => ("missing_user_code", 400),
+            Self::UserCode(CodeError::Invalid) => ("invalid_user_code", 400),
+            Self::TooMany { .. }
+            | Self::TooOften(_)
+            | Self::UserCode(CodeError::TooMany { .. }) => ("too_many_requests", 429),
+            Self::UserCode(CodeError::Storage(_) | CodeError::Hashing(_))
+            | Self::Vault(_)
+            | Self::Person(_)
+            | Self::Keys(_)
+            | Self::Storage(_) => ("server_error", 500),
         }
     }
 
@@ -106,7 +116,8 @@ impl AskError {
     #[must_use]
     pub const fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::TooMany { retry_after_s } => Some(*retry_after_s),
+            Self::TooMany { retry_after_s }
+            | Self::UserCode(CodeError::TooMany { retry_after_s }) => Some(*retry_after_s),
             Self::TooOften(too_often) => Some(too_often.retry_after_s),
             _ => None,
         }

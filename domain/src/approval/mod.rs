@@ -29,7 +29,7 @@ mod sql;
 mod state;
 pub mod types;
 
-pub use ask::{Ask, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, ask, ask_and_tell};
+pub use ask::{Ask, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, Shows, ask, ask_showing};
 pub use ask_error::AskError;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};

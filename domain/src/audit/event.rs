@@ -33,6 +33,8 @@ kinds! {
     PersonalDataErased => "person.data_erased",
     /// A person has a new password.
     PasswordChanged => "person.password",
+    /// A person set, changed or took away their user code.
+    UserCodeChanged => "person.user_code",
     /// A person signed in.
     SignedIn => "session.signed_in",
     /// A sign-in was refused.

@@ -17,6 +17,7 @@ mod sql;
 #[cfg(test)]
 mod tests;
 pub mod upstream;
+pub mod user_code;
 
 use crate::Engine;
 use crate::audit::{Event, Kind};

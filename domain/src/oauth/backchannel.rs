@@ -10,7 +10,7 @@ use super::params::Params;
 use super::person_hint;
 use super::request_head::RequestHead;
 use crate::Engine;
-use crate::approval::{self, Ask, AskError, Asked, PersonHint};
+use crate::approval::{self, Ask, AskError, Asked, PersonHint, Shows};
 use crate::secret::Secret;
 
 impl From<AskError> for OauthError {
@@ -88,9 +88,12 @@ pub async fn begin(engine: &Engine, client: &Client, params: &Params) -> Result<
         ));
     }
     let person = person_hint::read(engine, client, params).await?;
-    let token = params.get("client_notification_token").map(Secret::from);
+    let shows = Shows {
+        notification_token: params.get("client_notification_token").map(Secret::from),
+        user_code: params.get("user_code").map(Secret::from),
+    };
     let ask = parse(params, person)?;
-    Ok(approval::ask_and_tell(engine, client, ask, token.as_ref()).await?)
+    Ok(approval::ask_showing(engine, client, ask, &shows).await?)
 }
 
 /// The whole endpoint: authenticates, reads, asks. Answers the JSON body.

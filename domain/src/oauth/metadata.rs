@@ -43,7 +43,7 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "jwks_uri": url(".well-known/jwks.json"),
         "backchannel_authentication_endpoint": url("bc-authorize"),
         "backchannel_token_delivery_modes_supported": ["poll", "ping", "push"],
-        "backchannel_user_code_parameter_supported": false,
+        "backchannel_user_code_parameter_supported": true,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "grant_types_supported": grants,

@@ -37,6 +37,7 @@ pub fn routes() -> Router<Door> {
         .route("/sign-in/with/{id}", get(crate::upstream::begin))
         .route("/sign-in/callback", get(crate::upstream::callback))
         .route("/sign-out", post(sign_in::sign_out))
+        .route("/settings/user-code", post(sign_in::user_code))
         .route("/settings/password", post(sign_in::change_password))
         .route("/accounts/link/{connection}", post(accounts::link))
         .route("/accounts/{id}/unlink", post(accounts::unlink))
@@ -206,7 +207,9 @@ impl Posted {
     }
 
     fn kept(&self) -> HashMap<String, String> {
-        let secret = |name: &str| name.contains("password") || name.contains("secret");
+        let secret = |name: &str| {
+            name.contains("password") || name.contains("secret") || name == "user_code"
+        };
         self.fields
             .iter()
             .filter(|(name, _)| !secret(name))

@@ -180,3 +180,25 @@ pub async fn change_password(
         }
     }
 }
+
+/// `POST /settings/user-code`: `user_code`; an empty one takes it away.
+pub async fn user_code(State(door): State<Door>, signed_in: SignedIn, posted: Posted) -> Response {
+    let code = posted
+        .some("user_code")
+        .map(|_| Secret::from(posted.raw("user_code")));
+    match identity::user_code::set(&door.engine, &signed_in.person.id, code).await {
+        Ok(()) => see("/settings?changed=code"),
+        Err(error @ Error::Invalid(_)) => {
+            posted
+                .again(
+                    &door,
+                    "/settings",
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "user_code",
+                    sentence(&error),
+                )
+                .await
+        }
+        Err(error) => posted.failed(&door, "/settings", error).await,
+    }
+}

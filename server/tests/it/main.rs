@@ -26,5 +26,6 @@ mod register;
 mod sign_in;
 mod token;
 mod upstream;
+mod user_code;
 mod well_known;
 mod worker;
