@@ -343,6 +343,7 @@ event-consent-refused = You refused { $agent }
 event-consent-revoked = You took back what { $agent } may do
 event-token-issued = { $agent } got a token of Attorn for you
 event-token-revoked = A token of { $agent } was revoked
+event-token-new-network = { $agent } used its lasting token from a network it never used it from before
 event-token-reused = A used-up token of { $agent } was presented again; its tokens were ended
 event-connection-created = A connection was set up
 event-connection-changed = A connection was changed

@@ -207,6 +207,7 @@ pub(crate) mod ssr {
             | "grant.refresh_failed"
             | "approval.call_failed"
             | "approval.call_unknown"
+            | "token.new_network"
             | "token.reused" => Tone::Bad,
             "approval.expired" | "approval.cancelled" | "account.unlinked"
             | "session.signed_out" | "permission.revoked" | "consent.revoked" | "token.revoked"

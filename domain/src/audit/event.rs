@@ -59,6 +59,8 @@ kinds! {
     TokenRevoked => "token.revoked",
     /// A used-up code or refresh token was presented again.
     TokenReused => "token.reused",
+    /// A refresh token that does not rotate was used from a new network.
+    TokenNewNetwork => "token.new_network",
     /// A connection was set up.
     ConnectionCreated => "connection.created",
     /// A connection was changed.

@@ -55,6 +55,7 @@ mod jwt;
 pub mod logout;
 pub mod metadata;
 mod metadata_document;
+mod networks;
 pub mod notify;
 pub mod par;
 pub mod params;

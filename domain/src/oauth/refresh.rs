@@ -11,6 +11,8 @@ use super::clients::Client;
 use super::error::{Code, OauthError};
 use super::families::{Family, IDLE_MS};
 use super::id_token::{self, IdToken};
+use super::networks;
+use super::request_head::RequestHead;
 use super::sql_grants::{RefreshRow, RefreshState};
 use super::token::TokenAnswer;
 use crate::audit::{Event, Kind};
@@ -104,6 +106,7 @@ enum Outcome {
 
 pub(super) async fn redeem(
     engine: &Engine,
+    head: &RequestHead,
     client: &Client,
     token: &Secret<String>,
     scopes: Option<Vec<String>>,
@@ -122,12 +125,12 @@ pub(super) async fn redeem(
         client.audience(engine, audience.as_deref())?;
     }
     let (at, wanted, scopes_asked) = (engine.clone(), client.clone(), scopes.clone());
-    let proved = jkt.clone();
+    let (proved, from) = (jkt.clone(), head.clone());
     let outcome = engine
         .store
         .write(move |tx| {
             let (engine, client, scopes) = (at.clone(), wanted.clone(), scopes_asked.clone());
-            let jkt = proved.clone();
+            let (jkt, head) = (proved.clone(), from.clone());
             Box::pin(async move {
                 let (row, family) = match standing(tx, &engine, &client.id, hash_of_it).await? {
                     Standing::Good(row, family) => (row, family),
@@ -171,6 +174,9 @@ pub(super) async fn redeem(
                         .await?;
                 }
                 tx.touch_family(&family.id, now + IDLE_MS).await?;
+                if let Some(used) = networks::of(&engine, &head, &client, &family) {
+                    tx.note_network(&family, &used).await?;
+                }
                 let event = Event::new(Kind::TokenIssued)
                     .client(&client.id)
                     .data("grant", "refresh_token")

@@ -250,7 +250,7 @@ async fn grant_to(
             token,
             scopes,
             audience,
-        } => refresh::redeem(engine, client, &token, scopes, audience, jkt).await,
+        } => refresh::redeem(engine, head, client, &token, scopes, audience, jkt).await,
         TokenRequest::ClientCredentials { scopes, audience } => {
             client_credentials::issue(engine, client, scopes, audience, jkt).await
         }

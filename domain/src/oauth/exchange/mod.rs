@@ -24,6 +24,7 @@ pub mod worker;
 use super::access::{self, Presented};
 use super::clients::Client;
 use super::error::{Code, OauthError};
+use super::networks;
 use super::params::Params;
 use super::refresh::{self, Standing};
 use super::request_head::RequestHead;
@@ -240,7 +241,9 @@ pub(super) async fn exchange(
     }
     let mut on_behalf = None;
     let person_id = match subject {
-        SubjectToken::Refresh(token) => by_refresh_token(engine, client, auth0, &token).await?,
+        SubjectToken::Refresh(token) => {
+            by_refresh_token(engine, head, client, auth0, &token).await?
+        }
         SubjectToken::Access(token) => {
             match by_access_token(engine, client, auth0, &token).await? {
                 // The permission is its own client's, not the actor's.
@@ -294,6 +297,7 @@ pub(super) async fn exchange(
 /// The person of a refresh token of this client. It is not consumed.
 async fn by_refresh_token(
     engine: &Engine,
+    head: &RequestHead,
     client: &Client,
     auth0: bool,
     token: &Secret<String>,
@@ -311,23 +315,30 @@ async fn by_refresh_token(
             }
             _ => error,
         })?;
-    drop(rx);
     let (family, is_good) = match standing {
         Standing::Good(_, family) => (family, true),
         Standing::Reused(family) => (family, false),
     };
+    let used = match networks::of(engine, head, client, &family) {
+        Some(used) if !rx.network_is_known(&family, &used).await? => Some(used),
+        _ => None,
+    };
+    drop(rx);
     let now = engine.now();
     let stale = family
         .last_used_at
         .is_none_or(|used| now - used >= TOUCH_MS);
-    if !is_good || stale {
+    if !is_good || stale || used.is_some() {
         let row = family.clone();
         engine
             .store
             .write(move |tx| {
-                let family = row.clone();
+                let (family, used) = (row.clone(), used.clone());
                 Box::pin(async move {
                     if is_good {
+                        if let Some(used) = used {
+                            tx.note_network(&family, &used).await?;
+                        }
                         let idle = tx.now() + super::families::IDLE_MS;
                         tx.touch_family(&family.id, idle).await
                     } else {

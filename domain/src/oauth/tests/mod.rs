@@ -11,6 +11,7 @@ mod dpop;
 mod exchange;
 mod exchange_own;
 mod key;
+mod networks;
 mod person_hint;
 mod refresh;
 mod tokens;
