@@ -14,6 +14,7 @@ mod key;
 mod networks;
 mod person_hint;
 mod refresh;
+mod rotation;
 mod tokens;
 mod turns;
 
