@@ -46,17 +46,20 @@ pub enum AskError {
         /// Where the person does that.
         link: String,
     },
-    /// The person's user code is needed, wrong, or was guessed too often.
-    #[error(transparent)]
-    UserCode(#[from] CodeError),
+    /// The person's user code is needed.
+    #[error("the person's user code is needed")]
+    MissingUserCode,
+    /// The user code is not the person's.
+    #[error("that is not the person's user code")]
+    InvalidUserCode,
     /// This client has too many requests open with this person.
     #[error("too many requests of this client wait for this person")]
     TooMany {
         /// Seconds until the first of them runs out.
         retry_after_s: u64,
     },
-    /// This client asks this person too often.
-    #[error("this client asks this person too often; try again in {} s", .0.retry_after_s)]
+    /// This client asks this person, or guesses their code, too often.
+    #[error("this client asks, or guesses, too often; try again in {} s", .0.retry_after_s)]
     TooOften(#[from] TooOften),
     /// The person could not be looked up.
     #[error("the person could not be looked up: {0}")]
@@ -70,6 +73,18 @@ pub enum AskError {
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
+}
+
+impl From<CodeError> for AskError {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Missing => Self::MissingUserCode,
+            CodeError::Invalid => Self::InvalidUserCode,
+            CodeError::TooOften(too_often) => Self::TooOften(too_often),
+            CodeError::Storage(error) => Self::Storage(error),
+            CodeError::Hashing(cause) => Self::Person(cause),
+        }
+    }
 }
 
 impl AskError {
@@ -87,16 +102,12 @@ impl AskError {
             Self::AccountRequired { .. }
             | Self::PermissionRequired { .. }
             | Self::ReconnectRequired { .. } => ("access_denied", 403),
-            Self::UserCode(CodeError::Missing) => ("missing_user_code", 400),
-            Self::UserCode(CodeError::Invalid) => ("invalid_user_code", 400),
-            Self::TooMany { .. }
-            | Self::TooOften(_)
-            | Self::UserCode(CodeError::TooMany { .. }) => ("too_many_requests", 429),
-            Self::UserCode(CodeError::Storage(_) | CodeError::Hashing(_))
-            | Self::Vault(_)
-            | Self::Person(_)
-            | Self::Keys(_)
-            | Self::Storage(_) => ("server_error", 500),
+            Self::MissingUserCode => ("missing_user_code", 400),
+            Self::InvalidUserCode => ("invalid_user_code", 400),
+            Self::TooMany { .. } | Self::TooOften(_) => ("too_many_requests", 429),
+            Self::Vault(_) | Self::Person(_) | Self::Keys(_) | Self::Storage(_) => {
+                ("server_error", 500)
+            }
         }
     }
 
@@ -116,8 +127,7 @@ impl AskError {
     #[must_use]
     pub const fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::TooMany { retry_after_s }
-            | Self::UserCode(CodeError::TooMany { retry_after_s }) => Some(*retry_after_s),
+            Self::TooMany { retry_after_s } => Some(*retry_after_s),
             Self::TooOften(too_often) => Some(too_often.retry_after_s),
             _ => None,
         }

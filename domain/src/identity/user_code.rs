@@ -8,6 +8,7 @@
 use super::{Error, password};
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::limits::TooOften;
 use crate::secret::Secret;
 use crate::storage::{self, Tx};
 
@@ -24,11 +25,8 @@ pub enum CodeError {
     #[error("that is not the person's user code")]
     Invalid,
     /// Too many wrong ones of this client.
-    #[error("too many wrong codes; try again in {retry_after_s} s")]
-    TooMany {
-        /// After how many seconds to try again.
-        retry_after_s: u64,
-    },
+    #[error(transparent)]
+    TooOften(#[from] TooOften),
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -103,7 +101,7 @@ pub async fn check(
     if let Err(Error::TooManyAttempts { retry_after_s }) =
         engine.people.check(&counted, engine.clock.monotonic())
     {
-        return Err(CodeError::TooMany { retry_after_s });
+        return Err(TooOften { retry_after_s }.into());
     }
     let right = password::matches(engine, code.clone(), Some(hash))
         .await

@@ -5,7 +5,7 @@
 //! (§3.1); so does JSON `null`, and `None`, which a client in the wild sends
 //! for an audience it does not have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use evidence::json::{Limits, parse_strict};
 use serde_json::Value;
@@ -51,16 +51,7 @@ impl Params {
             return Ok(());
         }
         if self.values.contains_key(&name) {
-            // The name may be anything; only known words are repeated.
-            let known = name.len() <= 64
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-            return Err(OauthError::request(if known {
-                format!("the parameter {name} occurs twice")
-            } else {
-                "a parameter occurs twice".to_owned()
-            }));
+            return Err(twice(&name));
         }
         self.values.insert(name, value);
         Ok(())
@@ -71,21 +62,7 @@ impl Params {
     /// # Errors
     /// `invalid_request` when it is too long, not UTF-8, or a name occurs twice.
     pub fn form(bytes: &[u8]) -> Result<Self, OauthError> {
-        if bytes.len() > LONGEST {
-            return Err(OauthError::request("the body is too long"));
-        }
-        let mut params = Self::default();
-        for piece in bytes.split(|byte| *byte == b'&') {
-            if piece.is_empty() {
-                continue;
-            }
-            let (name, value) = match piece.iter().position(|byte| *byte == b'=') {
-                Some(at) => (&piece[..at], &piece[at + 1..]),
-                None => (piece, &b""[..]),
-            };
-            params.add(decode(name)?, decode(value)?)?;
-        }
-        Ok(params)
+        Self::new(pairs(bytes)?)
     }
 
     /// Reads the query that a browser brought. A parameter that occurs twice is
@@ -96,25 +73,19 @@ impl Params {
     /// # Errors
     /// As [`Self::form`].
     pub fn query(bytes: &[u8]) -> Result<Self, OauthError> {
-        let doubted = ["client_id", "redirect_uri", "request_uri"];
-        let error = match Self::form(bytes) {
-            Ok(params) => return Ok(params),
-            Err(error) => error,
-        };
         let mut params = Self::default();
-        let mut again = std::collections::BTreeSet::new();
-        for (name, value) in url::form_urlencoded::parse(bytes.get(..LONGEST).unwrap_or(bytes)) {
-            if params.add(name.to_string(), value.to_string()).is_err() {
-                again.insert(name.into_owned());
+        let mut again = BTreeSet::new();
+        for (name, value) in pairs(bytes)? {
+            if !params.values.contains_key(&name) {
+                params.add(name, value)?;
+            } else if ["client_id", "redirect_uri", "request_uri"].contains(&name.as_str()) {
+                return Err(twice(&name));
+            } else {
+                params.twice.get_or_insert_with(|| twice(&name).description);
+                again.insert(name);
             }
         }
-        if again.is_empty() || doubted.iter().any(|name| again.contains(*name)) {
-            return Err(error);
-        }
-        for name in &again {
-            params.values.remove(name);
-        }
-        params.twice = Some(error.description);
+        params.values.retain(|name, _| !again.contains(name));
         Ok(params)
     }
 
@@ -238,6 +209,38 @@ impl Params {
     }
 }
 
+/// The error of a parameter that occurs twice.
+fn twice(name: &str) -> OauthError {
+    // The name may be anything; only known words are repeated.
+    let known = name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    OauthError::request(if known {
+        format!("the parameter {name} occurs twice")
+    } else {
+        "a parameter occurs twice".to_owned()
+    })
+}
+
+/// Names and values of a form, in order.
+fn pairs(bytes: &[u8]) -> Result<Vec<(String, String)>, OauthError> {
+    if bytes.len() > LONGEST {
+        return Err(OauthError::request("the body is too long"));
+    }
+    bytes
+        .split(|byte| *byte == b'&')
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| {
+            let (name, value) = match piece.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&piece[..at], &piece[at + 1..]),
+                None => (piece, &b""[..]),
+            };
+            Ok((decode(name)?, decode(value)?))
+        })
+        .collect()
+}
+
 /// Decodes one name or value of a form. Broken escapes and what is not UTF-8
 /// are refused, never replaced.
 ///
@@ -290,9 +293,13 @@ mod tests {
             b"request_uri=a&request_uri=b",
             b"state=%ff",
             b"state=%f",
+            // Twice besides: still refused, never replaced.
+            b"state=%ff&scope=a&scope=b",
         ] {
             assert!(Params::query(doubtful).is_err());
         }
+        let long = format!("scope=a&scope=b&state={}", "x".repeat(LONGEST));
+        assert!(Params::query(long.as_bytes()).is_err());
     }
 
     #[test]

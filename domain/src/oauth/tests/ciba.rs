@@ -1,8 +1,9 @@
 use serde_json::Value;
 
 use super::*;
-use crate::approval::{Channel, Decide, Decision, decide};
+use crate::approval::{self, Channel, Decide, Decision, decide};
 use crate::audit::Kind;
+use crate::identity::user_code::CodeError;
 use crate::identity::{self, Person, State};
 use crate::oauth::{access, backchannel};
 
@@ -236,4 +237,14 @@ async fn a_poll_that_waits_hears_of_the_decision_and_never_waits_for_ever() {
     );
     assert!(told.is_ok());
     assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidGrant);
+}
+
+#[test]
+fn what_went_wrong_with_the_database_is_not_told_to_a_client_that_sent_a_code() {
+    let error: approval::AskError = CodeError::Storage(crate::storage::Error::Busy).into();
+    let told = OauthError::from(error);
+    assert_eq!(
+        (told.code, told.status),
+        (Code::TemporarilyUnavailable, 503)
+    );
 }
