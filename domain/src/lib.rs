@@ -98,8 +98,10 @@ pub struct Inner {
     pub keys: Keyring,
     /// What this deployment decided.
     pub settings: Settings,
-    /// The authorization server's memory: keys of clients.
+    /// The authorization server's memory: clients and their keys.
     pub oauth: oauth::Memory,
+    /// The approvals' memory: requests that nobody has decided.
+    pub approvals: approval::Memory,
     /// The people's memory: wrong passwords of late.
     pub people: identity::Memory,
     /// The vault's memory: refreshes under way, connections.
@@ -162,14 +164,15 @@ impl Engine {
         ground.set_deployment(keys.deployment_id());
         let limits = limits::Limits::new(clock.clone(), &settings.quotas);
         Ok(Self(Arc::new(Inner {
-            store,
             clock,
             rng,
             outbound,
             guarded,
             keys,
             settings,
-            oauth: oauth::Memory::default(),
+            oauth: oauth::Memory::new(store.feed()),
+            approvals: approval::Memory::new(store.feed()),
+            store,
             people: identity::Memory::default(),
             vault: vault::Memory::default(),
             paces: pace::Paces::default(),

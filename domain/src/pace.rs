@@ -19,7 +19,7 @@ struct Pace {
 
 /// How many paces are kept; beyond that the oldest go, and a client that had
 /// to wait may ask at once: harmless, since a poll is only a read.
-const MOST: usize = 100_000;
+const MOST: usize = 1_000_000;
 
 /// When each request was last polled, keyed by the keyed hash of the client's
 /// credential for it. Losing it costs nobody anything.

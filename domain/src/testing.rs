@@ -234,6 +234,26 @@ impl Bench {
         }
     }
 
+    /// Another instance on the same database and clock; `None` on SQLite, whose
+    /// file has one owner.
+    pub async fn beside(&self) -> Option<Engine> {
+        if !self.engine.store.is_shared() {
+            return None;
+        }
+        let settings = self.engine.settings.clone();
+        Some(
+            engine(
+                &self.location,
+                &self.clock,
+                &settings.issuer,
+                self.seed + 1000,
+                settings.quotas,
+                settings.sign_in,
+            )
+            .await,
+        )
+    }
+
     /// A person with [`PASSWORD`].
     pub async fn person(&self, email: &str) -> Person {
         self.somebody(email, Role::Person).await

@@ -223,7 +223,9 @@ pub async fn ask_showing(
     };
     let approval_id = approval.id.clone();
     let told = notify::prepare(engine, client, &approval_id, &auth_req_id, token).await?;
+    let expected = engine.approvals.expect(hash, &approval);
     store(engine, Kept::new(approval, &hash, delivery), told).await?;
+    expected.written();
     Ok(Asked {
         auth_req_id,
         approval_id,

@@ -65,16 +65,19 @@ pub(crate) async fn poll(
         return Err(RedeemError::InvalidGrant);
     }
     let hash = engine.keys.hash("auth_req_id", auth_req_id.as_bytes());
+    if wait_s == 0 && engine.approvals.waits(&hash, client_id, engine.clock.now()) {
+        return Err(still_pending(engine, hash));
+    }
     // Listening before looking: what happens in between is heard.
     let place = (wait_s > 0).then(|| engine.paces.place_to_wait()).flatten();
     let mut signals = place.as_ref().map(|_| engine.store.signals());
     let mut approval = look(engine, client_id, &hash).await?;
     if approval.state == State::Pending {
         let now = engine.clock.monotonic();
-        engine
-            .paces
-            .poll(hash, now)
-            .map_err(|retry_after_s| RedeemError::SlowDown { retry_after_s })?;
+        let pending = still_pending(engine, hash);
+        if matches!(pending, RedeemError::SlowDown { .. }) {
+            return Err(pending);
+        }
         if let Some(signals) = &mut signals {
             let until = now + i64::from(wait_s.min(LONGEST_WAIT_S)) * 1000;
             let end = engine.clock.sleep_until(until);
@@ -112,12 +115,28 @@ pub(crate) async fn poll(
     Ok(approval)
 }
 
+/// The answer to the poll of a request that waits: that it does, or that the
+/// poll came too soon.
+fn still_pending(engine: &Engine, hash: [u8; 32]) -> RedeemError {
+    match engine.paces.poll(hash, engine.clock.monotonic()) {
+        Ok(()) => RedeemError::AuthorizationPending,
+        Err(retry_after_s) => RedeemError::SlowDown { retry_after_s },
+    }
+}
+
+/// Reads the row.
 async fn look(engine: &Engine, client_id: &str, hash: &[u8; 32]) -> Result<Approval, RedeemError> {
+    let ticket = engine.approvals.ticket();
     let mut reader = engine.store.reader().await?;
-    let approval = reader.approval_by_auth_req(engine, hash).await?;
-    approval
+    let approval = reader
+        .approval_by_auth_req(engine, hash)
+        .await?
         .filter(|approval| approval.client_id == client_id)
-        .ok_or(RedeemError::InvalidGrant)
+        .ok_or(RedeemError::InvalidGrant)?;
+    if approval.state == State::Pending {
+        engine.approvals.keep(ticket, *hash, &approval);
+    }
+    Ok(approval)
 }
 
 /// Uses up an approval, in the write that keeps what it is redeemed for.

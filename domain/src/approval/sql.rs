@@ -5,6 +5,7 @@ use evidence::json::canonical;
 use serde_json::{Value as JsonValue, json};
 
 use super::execute::CallEnd;
+use super::memory::MOVED;
 use super::read::{Approval, CallState, DecisionMade, Filter, Outcome};
 use super::state::State;
 use crate::Engine;
@@ -375,6 +376,9 @@ impl Tx {
                 ],
             )
             .await?;
+        if moved.is_some() {
+            self.signal(None, MOVED, &approval.id);
+        }
         Ok(moved.is_some())
     }
 

@@ -1,5 +1,7 @@
 //! Client authentication (RFC 6749 §2.3, RFC 7523 §2.2).
 
+use std::sync::Arc;
+
 use aws_lc_rs::constant_time;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::assertion;
 use super::clients::{self, Client, ClientKind, ClientState};
 use super::error::{Code, OauthError};
+use super::memory;
 use super::params::{Params, decode};
 use super::request_head::RequestHead;
 use crate::Engine;
@@ -138,7 +141,7 @@ pub async fn client_of(
     engine: &Engine,
     head: &RequestHead,
     params: &Params,
-) -> Result<Client, OauthError> {
+) -> Result<Arc<Client>, OauthError> {
     let credentials = ClientCredentials::from_request(head, params)?;
     let from = format!("{} {}", credentials.id, head.network());
     engine.limits.check(Limit::WrongProof, &from)?;
@@ -168,18 +171,13 @@ pub async fn authenticate(
     engine: &Engine,
     head: &RequestHead,
     credentials: ClientCredentials,
-) -> Result<Client, OauthError> {
+) -> Result<Arc<Client>, OauthError> {
     let via = credentials.via;
     let refused = |cause: &str| OauthError {
         basic_challenge: via == Via::Basic,
         ..OauthError::new(Code::InvalidClient, "client authentication failed").because(cause)
     };
-    let found = engine
-        .store
-        .reader()
-        .await?
-        .client(&engine.keys, &credentials.id)
-        .await?;
+    let found = memory::client(engine, &credentials.id).await?;
     // The hash is made and compared whether or not there is such a client.
     let presented = credentials
         .secret

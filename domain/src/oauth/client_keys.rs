@@ -27,7 +27,7 @@ const MOST: usize = 1000;
 
 /// Key sets fetched of late.
 #[derive(Default)]
-pub struct Memory(Mutex<HashMap<String, Fetched>>);
+pub(super) struct KeySets(Mutex<HashMap<String, Fetched>>);
 
 #[derive(Clone)]
 struct Fetched {
@@ -35,7 +35,7 @@ struct Fetched {
     at: i64,
 }
 
-impl Memory {
+impl KeySets {
     fn get(&self, uri: &str) -> Option<Fetched> {
         self.0
             .lock()
@@ -67,7 +67,7 @@ pub(super) async fn signed_by(
         return Err("the client has no keys".to_owned());
     };
     let now = engine.clock.monotonic();
-    let kept = engine.oauth.get(uri.as_str());
+    let kept = engine.oauth.key_sets.get(uri.as_str());
     if let Some(kept) = &kept
         && now - kept.at < KEEP_MS
     {
@@ -80,7 +80,7 @@ pub(super) async fn signed_by(
         }
     }
     let keys = fetch(engine, uri).await;
-    engine.oauth.put(
+    engine.oauth.key_sets.put(
         uri.as_str(),
         Fetched {
             keys: keys.clone(),

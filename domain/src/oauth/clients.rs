@@ -1,10 +1,13 @@
 //! Clients: programs registered to talk to us (RFC 6749 §2).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::error::OauthError;
 use super::metadata_document;
+use super::sql::StoredClient;
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::secret::Secret;
@@ -238,7 +241,7 @@ pub async fn get(engine: &Engine, id: &str) -> Result<Option<Client>, Error> {
         .await?
         .client(&engine.keys, id)
         .await?;
-    Ok(found.map(|stored| stored.client))
+    Ok(found.map(StoredClient::into_client))
 }
 
 /// The active client with this id, as a request names it.
@@ -305,7 +308,7 @@ pub async fn freeze(
             let (engine, by, id) = (at.clone(), by.clone(), id.clone());
             Box::pin(async move {
                 let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
-                stored.client.state = state;
+                Arc::make_mut(&mut stored.client).state = state;
                 tx.update_client(&engine.keys, &stored.client, stored.secret_hash)
                     .await?;
                 tx.record(
@@ -314,8 +317,7 @@ pub async fn freeze(
                         .data("state", state.word())
                         .data("by", by.as_deref().unwrap_or("command")),
                 );
-                tx.signal(None, "client", &id);
-                Ok(stored.client)
+                Ok(stored.into_client())
             })
         })
         .await
@@ -335,7 +337,7 @@ pub(super) async fn replace(engine: &Engine, id: &str, new: NewClient) -> Result
             let (engine, id, new) = (at.clone(), id.clone(), new.clone());
             Box::pin(async move {
                 let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
-                let client = &mut stored.client;
+                let client = Arc::make_mut(&mut stored.client);
                 client.name = new.name.trim().to_owned();
                 client.redirect_uris.clone_from(&new.redirect_uris);
                 client.grant_types.clone_from(&new.grant_types);
@@ -354,8 +356,7 @@ pub(super) async fn replace(engine: &Engine, id: &str, new: NewClient) -> Result
                         .client(&id)
                         .data("by", "the client"),
                 );
-                tx.signal(None, "client", &id);
-                Ok(stored.client)
+                Ok(stored.into_client())
             })
         })
         .await
@@ -381,7 +382,7 @@ pub async fn entrust(
             let with = with.clone();
             Box::pin(async move {
                 let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
-                let client = &mut stored.client;
+                let client = Arc::make_mut(&mut stored.client);
                 if with.privileged_worker.is_some() && client.kind != ClientKind::Confidential {
                     return Err(Error::Invalid(
                         "only a confidential client can be a privileged worker".to_owned(),
@@ -408,8 +409,7 @@ pub async fn entrust(
                         .data("worker", worker)
                         .data("by", by.as_deref().unwrap_or("command")),
                 );
-                tx.signal(None, "client", &id);
-                Ok(stored.client)
+                Ok(stored.into_client())
             })
         })
         .await
@@ -447,7 +447,7 @@ pub async fn redirect_to(
             let redirect_uris = redirect_uris.clone();
             Box::pin(async move {
                 let mut stored = tx.client(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
-                stored.client.redirect_uris = redirect_uris;
+                Arc::make_mut(&mut stored.client).redirect_uris = redirect_uris;
                 tx.update_client(&engine.keys, &stored.client, stored.secret_hash)
                     .await?;
                 tx.record(
@@ -456,8 +456,7 @@ pub async fn redirect_to(
                         .data("redirect_uris", stored.client.redirect_uris.clone())
                         .data("by", by.as_deref().unwrap_or("command")),
                 );
-                tx.signal(None, "client", &id);
-                Ok(stored.client)
+                Ok(stored.into_client())
             })
         })
         .await

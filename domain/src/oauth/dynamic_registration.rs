@@ -15,6 +15,7 @@ use super::clients::{self, Client, ClientKind, ClientState, GrantType, Source};
 use super::error::{Code, OauthError};
 use super::registration::{NewClient, RegistrationPolicy};
 use super::request_head::RequestHead;
+use super::sql::StoredClient;
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::limits::Limit;
@@ -240,7 +241,7 @@ async fn managed(engine: &Engine, head: &RequestHead, id: &str) -> Result<Client
     }
     rx.client(&engine.keys, id)
         .await?
-        .map(|stored| stored.client)
+        .map(StoredClient::into_client)
         .filter(|client| client.state == ClientState::Active)
         .ok_or_else(refused)
 }

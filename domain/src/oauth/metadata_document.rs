@@ -16,6 +16,7 @@ use url::{Host, Url};
 use super::clients::{self, Client, Source};
 use super::error::{Code, OauthError};
 use super::registration::{NewClient, RegistrationPolicy};
+use super::sql::StoredClient;
 use super::{client_metadata::AuthMethod, dynamic_registration};
 use crate::Engine;
 use crate::outbound::Ask;
@@ -67,7 +68,7 @@ pub(super) async fn client(engine: &Engine, url: &Url) -> Result<Client, OauthEr
     let kept = rx
         .client(&engine.keys, id)
         .await?
-        .map(|stored| stored.client);
+        .map(StoredClient::into_client);
     let fetched_at = rx.client_fetched_at(id).await?;
     drop(rx);
     let now = engine.now();

@@ -19,6 +19,7 @@
 //!   `person_hint`: whom it is about; [`notify`]: telling the client of its end.
 //! - [`dpop`]: tokens bound to a key; [`present`]: a token at a resource of ours.
 //! - [`access`], `id_token`: tokens as signed statements; [`revoke()`]: ending them.
+//! - `memory`: what this room knows by heart.
 //! - [`metadata`]: what we say about ourselves. [`error`]: one table of codes.
 //!
 //! What always holds here: an access token is for one audience; codes and
@@ -53,6 +54,7 @@ pub mod introspect;
 pub(crate) mod jws;
 mod jwt;
 pub mod logout;
+mod memory;
 pub mod metadata;
 mod metadata_document;
 mod networks;
@@ -78,7 +80,6 @@ pub use access::Presented;
 pub use authenticate::{ClientCredentials, Via, authenticate, client_of};
 pub use authorize::{AccountAccess, AuthorizeError, AuthorizeRequest};
 pub use bearer::present;
-pub use client_keys::Memory;
 pub use clients::{
     AuthMethod, Client, ClientKind, ClientMetadata, ClientState, Delivery, GrantType, NewClient,
     Source,
@@ -86,6 +87,7 @@ pub use clients::{
 pub use consent_page::{Offered, allow, consent_needed, deny, offered};
 pub use consents::has_relation;
 pub use error::{Code, OauthError};
+pub use memory::Memory;
 pub use params::Params;
 pub use registration::RegistrationPolicy;
 pub use request_head::RequestHead;

@@ -226,7 +226,6 @@ pub async fn register(
                         .data("source", client.source.word())
                         .data("kind", client.kind.word()),
                 );
-                tx.signal(None, "client", &client.id);
                 Ok(())
             })
         })

@@ -1,6 +1,8 @@
 //! The SQL of clients and token families. Codes, refresh tokens and consents
 //! have theirs in `sql_grants.rs`.
 
+use std::sync::Arc;
+
 use super::client_metadata::ClientMetadata;
 use super::clients::{Client, ClientState};
 use super::families::Family;
@@ -8,9 +10,13 @@ use crate::keyring::Keyring;
 use crate::storage::{Error, Json, Row, Tx};
 use crate::vault::AccessMode;
 
+/// What changes of a client are signalled as.
+pub(super) const CLIENT: &str = "client";
+
 /// A row of `clients`.
+#[derive(Clone)]
 pub(super) struct StoredClient {
-    pub(super) client: Client,
+    pub(super) client: Arc<Client>,
     pub(super) secret_hash: Option<[u8; 32]>,
 }
 
@@ -48,6 +54,10 @@ const fn mode_word(mode: Option<AccessMode>) -> &'static str {
 }
 
 impl StoredClient {
+    pub(super) fn into_client(self) -> Client {
+        Arc::unwrap_or_clone(self.client)
+    }
+
     fn from_row(keys: &Keyring, row: &Row) -> Result<Self, Error> {
         let client = Client {
             id: row.get("id")?,
@@ -89,7 +99,7 @@ impl StoredClient {
             return Err(row.bad("clients", "mac"));
         }
         Ok(Self {
-            client,
+            client: Arc::new(client),
             secret_hash,
         })
     }
@@ -129,6 +139,7 @@ impl Tx {
             ],
         )
         .await?;
+        self.signal(None, CLIENT, &client.id);
         Ok(())
     }
 
@@ -160,6 +171,7 @@ impl Tx {
             ],
         )
         .await?;
+        self.signal(None, CLIENT, &client.id);
         Ok(())
     }
 
@@ -244,7 +256,7 @@ impl Tx {
                 vec![true.into()],
             )
             .await?;
-        row.map(|row| StoredClient::from_row(keys, &row).map(|stored| stored.client))
+        row.map(|row| StoredClient::from_row(keys, &row).map(StoredClient::into_client))
             .transpose()
     }
 
@@ -260,7 +272,7 @@ impl Tx {
             )
             .await?;
         rows.iter()
-            .map(|row| StoredClient::from_row(keys, row).map(|stored| stored.client))
+            .map(|row| StoredClient::from_row(keys, row).map(StoredClient::into_client))
             .collect()
     }
 

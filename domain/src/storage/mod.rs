@@ -7,9 +7,13 @@
 //! - On SQLite one task runs queued verbs in batches that share one commit
 //!   (group commit); on PostgreSQL each verb has its own transaction.
 //! - Events and wake-up signals pushed on a [`Tx`] belong to the same write.
+//! - Rows are kept in memory only over the [`Feed`], which hears of every change.
 //!
 //! The SQL itself lies in the rooms (`impl Tx { pub(super) … }`).
 
+mod feed;
+mod known;
+mod listen;
 mod row;
 mod tx;
 mod writer;
@@ -20,14 +24,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{PgPool, SqlitePool};
 use tokio::sync::broadcast;
 
 use crate::clock::Clock;
-use crate::ids::Rng;
+use crate::ids::{self, Rng};
 
+pub use feed::{FRESH_MS, Feed, Heed};
+pub use known::{Known, Ticket};
 pub use row::{Json, Row, Value};
 pub use tx::{EventRow, Tx};
 
@@ -158,8 +164,26 @@ enum Pool {
 pub struct Store {
     pool: Pool,
     ground: Ground,
-    signals: broadcast::Sender<Signal>,
+    changes: Changes,
     _lock: Option<Arc<std::fs::File>>,
+}
+
+/// Where committed changes go: first to whoever keeps rows in memory, then to
+/// whoever waits.
+#[derive(Clone)]
+struct Changes {
+    feed: Feed,
+    signals: broadcast::Sender<Signal>,
+}
+
+impl Changes {
+    fn pass_on(&self, signals: Vec<Signal>) {
+        self.feed.pass_on(&signals);
+        for signal in signals {
+            // Nobody waits: fine.
+            let _ = self.signals.send(signal);
+        }
+    }
 }
 
 /// A verb's future.
@@ -175,18 +199,20 @@ impl Store {
     /// When the database is away, owned by another process, or set up in a way
     /// that could lose an answered write.
     pub async fn open(location: &Location, ground: Ground) -> Result<Self, Error> {
-        let signals = broadcast::Sender::new(1024);
+        let changes = Changes {
+            feed: Feed::new(
+                ground.clock.clone(),
+                matches!(location, Location::Postgres(_)),
+            ),
+            signals: broadcast::Sender::new(1024),
+        };
         match location {
-            Location::Sqlite(path) => Self::open_sqlite(path, ground, signals).await,
-            Location::Postgres(url) => Self::open_postgres(url, ground, signals).await,
+            Location::Sqlite(path) => Self::open_sqlite(path, ground, changes).await,
+            Location::Postgres(url) => Self::open_postgres(url, ground, changes).await,
         }
     }
 
-    async fn open_sqlite(
-        path: &Path,
-        ground: Ground,
-        signals: broadcast::Sender<Signal>,
-    ) -> Result<Self, Error> {
+    async fn open_sqlite(path: &Path, ground: Ground, changes: Changes) -> Result<Self, Error> {
         if let Some(folder) = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -221,20 +247,16 @@ impl Store {
             .max_connections(4)
             .connect_with(options.read_only(true))
             .await?;
-        let writer = writer::spawn(writer, ground.clone(), signals.clone());
+        let writer = writer::spawn(writer, ground.clone(), changes.clone());
         Ok(Self {
             pool: Pool::Sqlite { readers, writer },
             ground,
-            signals,
+            changes,
             _lock: Some(Arc::new(lock)),
         })
     }
 
-    async fn open_postgres(
-        url: &str,
-        ground: Ground,
-        signals: broadcast::Sender<Signal>,
-    ) -> Result<Self, Error> {
+    async fn open_postgres(url: &str, ground: Ground, changes: Changes) -> Result<Self, Error> {
         let options = PgConnectOptions::from_str(url)?;
         let pool = PgPoolOptions::new()
             .max_connections(16)
@@ -252,11 +274,17 @@ impl Store {
         MIGRATIONS.run(&pool).await?;
         let store = Self {
             pool: Pool::Postgres(pool.clone()),
-            ground,
-            signals: signals.clone(),
+            ground: ground.clone(),
+            changes: changes.clone(),
             _lock: None,
         };
-        tokio::spawn(listen(pool, signals));
+        let me = ids::id("ear", ground.clock.now(), &*ground.rng);
+        tokio::spawn(listen::pulse(
+            pool.clone(),
+            ground.clock.clone(),
+            me.clone(),
+        ));
+        tokio::spawn(listen::listen(pool, ground.clock, me, changes));
         Ok(store)
     }
 
@@ -275,10 +303,10 @@ impl Store {
             Pool::Sqlite { writer, .. } => writer.run(verb).await,
             Pool::Postgres(pool) => {
                 // A task of its own: a caller that goes away cannot stop a verb halfway.
-                let (pool, ground, signals) =
-                    (pool.clone(), self.ground.clone(), self.signals.clone());
+                let (pool, ground, changes) =
+                    (pool.clone(), self.ground.clone(), self.changes.clone());
                 match tokio::spawn(
-                    async move { write_postgres(&pool, &ground, &signals, &verb).await },
+                    async move { write_postgres(&pool, &ground, &changes, &verb).await },
                 )
                 .await
                 {
@@ -306,7 +334,13 @@ impl Store {
     /// Changes as they are committed, here and in other instances.
     #[must_use]
     pub fn signals(&self) -> broadcast::Receiver<Signal> {
-        self.signals.subscribe()
+        self.changes.signals.subscribe()
+    }
+
+    /// What rows in memory stand on.
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.changes.feed
     }
 
     /// Whether this is PostgreSQL (shared with other instances).
@@ -330,7 +364,7 @@ impl Store {
 async fn write_postgres<T, E, F>(
     pool: &PgPool,
     ground: &Ground,
-    signals: &broadcast::Sender<Signal>,
+    changes: &Changes,
     verb: &F,
 ) -> Result<T, E>
 where
@@ -348,9 +382,7 @@ where
             Ok(answer) => match tx.commit().await {
                 Ok(sent) => {
                     // Other instances hear it by NOTIFY, this one at once.
-                    for signal in sent {
-                        let _ = signals.send(signal);
-                    }
+                    changes.pass_on(sent);
                     return Ok(answer);
                 }
                 Err(error) if error.is_transient() && tries < 5 => {}
@@ -361,27 +393,6 @@ where
                 if !(transient && tries < 5) {
                     return Err(error);
                 }
-            }
-        }
-    }
-}
-
-/// Passes on what other instances committed, for as long as the pool lives.
-async fn listen(pool: PgPool, signals: broadcast::Sender<Signal>) {
-    while !pool.is_closed() {
-        let mut listener = match PgListener::connect_with(&pool).await {
-            Ok(listener) => listener,
-            Err(error) => {
-                tracing::warn!(%error, "cannot listen for changes of other instances");
-                return;
-            }
-        };
-        if listener.listen("attorn").await.is_err() {
-            continue;
-        }
-        while let Ok(note) = listener.recv().await {
-            if let Ok(signal) = serde_json::from_str::<Signal>(note.payload()) {
-                let _ = signals.send(signal);
             }
         }
     }

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::SqlitePool;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Error, Ground, Signal, Tx, Verb};
+use super::{Changes, Error, Ground, Tx, Verb};
 
 /// How many verbs may wait; more are refused as [`Error::Busy`].
 const QUEUE: usize = 4096;
@@ -113,12 +113,12 @@ impl Queue {
     }
 }
 
-pub(super) fn spawn(pool: SqlitePool, ground: Ground, signals: broadcast::Sender<Signal>) -> Queue {
+pub(super) fn spawn(pool: SqlitePool, ground: Ground, changes: Changes) -> Queue {
     let (sender, mut receiver) = mpsc::channel::<Arc<dyn Job>>(QUEUE);
     let writer = Writer {
         pool: pool.clone(),
         ground,
-        signals,
+        changes,
     };
     tokio::spawn(async move {
         let mut batch = Vec::with_capacity(BATCH);
@@ -132,7 +132,7 @@ pub(super) fn spawn(pool: SqlitePool, ground: Ground, signals: broadcast::Sender
 struct Writer {
     pool: SqlitePool,
     ground: Ground,
-    signals: broadcast::Sender<Signal>,
+    changes: Changes,
 }
 
 impl Writer {
@@ -169,10 +169,11 @@ impl Writer {
             }
         }
         let signals = tx.commit().await.map_err(Some)?;
+        // Before any answer: who was answered must not meet what was known before.
+        self.changes.pass_on(signals);
         for job in batch {
             job.answer(Ok(()));
         }
-        self.send(signals);
         Ok(())
     }
 
@@ -184,8 +185,8 @@ impl Writer {
         match job.run(&mut tx).await {
             Outcome::Done => match tx.commit().await {
                 Ok(signals) => {
+                    self.changes.pass_on(signals);
                     job.answer(Ok(()));
-                    self.send(signals);
                 }
                 Err(error) => job.answer(Err(error)),
             },
@@ -195,12 +196,6 @@ impl Writer {
             }
             // The caller's receiver sees the sender gone, as `Closed`.
             Outcome::Panicked => tx.rollback().await,
-        }
-    }
-
-    fn send(&self, signals: Vec<Signal>) {
-        for signal in signals {
-            let _ = self.signals.send(signal);
         }
     }
 }

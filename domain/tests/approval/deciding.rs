@@ -278,27 +278,3 @@ async fn lists_hold_what_they_say() {
         .unwrap();
     assert_eq!(found.unwrap().id, decided.approval_id);
 }
-
-#[tokio::test]
-async fn a_row_changed_by_another_hand_is_refused() {
-    let story = story().await;
-    let asked = story.asked().await;
-    story
-        .bench
-        .store
-        .write(|tx| {
-            Box::pin(async move {
-                tx.execute(
-                    "update approvals set state = 'approved', decided_at = created_at",
-                    vec![],
-                )
-                .await
-            })
-        })
-        .await
-        .map(|_: u64| ())
-        .map_err(|error: domain::storage::Error| error.to_string())
-        .unwrap();
-    let refused = story.poll(&asked).await.unwrap_err();
-    assert!(refused.to_string().contains("approvals.mac"), "{refused}");
-}

@@ -1,5 +1,6 @@
 //! Approvals: asking, deciding, polling, redeeming.
 
 mod asking;
+mod by_heart;
 mod deciding;
 mod story;

@@ -1,0 +1,86 @@
+//! What is known by heart of requests that wait.
+
+use std::time::Duration;
+
+use domain::approval::{self, Channel, Decide, Decision, RedeemError};
+
+use crate::story::story;
+
+#[tokio::test]
+async fn a_waiting_request_is_polled_by_heart_and_a_changed_row_is_refused_when_it_is_read() {
+    let mut story = story().await;
+    let asked = story.asked().await;
+    story
+        .bench
+        .store
+        .write(|tx| {
+            Box::pin(async move {
+                tx.execute(
+                    "update approvals set state = 'approved', decided_at = created_at",
+                    vec![],
+                )
+                .await
+            })
+        })
+        .await
+        .map(|_: u64| ())
+        .map_err(|error: domain::storage::Error| error.to_string())
+        .unwrap();
+    // The row was not read; nothing is given.
+    let waiting = story.poll(&asked).await.unwrap_err();
+    assert!(matches!(waiting, RedeemError::AuthorizationPending));
+    // An instance that knows nothing reads it, and sees another's hand.
+    story.bench = story.bench.restart().await;
+    let refused = story.poll(&asked).await.unwrap_err();
+    assert!(refused.to_string().contains("approvals.mac"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_request_that_ran_out_does_not_wait_by_heart() {
+    let story = story().await;
+    let asked = story.asked().await;
+    story.bench.advance(Duration::from_secs(3600));
+    let ended = story.poll(&asked).await.unwrap_err();
+    assert!(matches!(ended, RedeemError::ExpiredToken), "{ended}");
+}
+
+#[tokio::test]
+async fn after_a_restart_a_waiting_request_waits_and_is_decided_as_ever() {
+    let mut story = story().await;
+    let asked = story.asked().await;
+    story.bench = story.bench.restart().await;
+    for _ in 0..2 {
+        let waiting = story.poll(&asked).await.unwrap_err();
+        assert!(matches!(waiting, RedeemError::AuthorizationPending));
+        story.bench.advance(Duration::from_secs(5));
+    }
+    story.decide(&asked.approval_id, Decision::Approve).await.unwrap();
+    story.poll(&asked).await.unwrap();
+}
+
+/// SQLite has one instance, which has nothing to hear.
+#[tokio::test]
+async fn what_another_instance_decides_is_heard() {
+    let story = story().await;
+    let Some(other) = story.bench.beside().await else {
+        return;
+    };
+    let asked = story.asked().await;
+    let waiting = story.poll(&asked).await.unwrap_err();
+    assert!(matches!(waiting, RedeemError::AuthorizationPending));
+    let decide = Decide {
+        approval_id: asked.approval_id.clone(),
+        person_id: story.person.id.clone(),
+        decision: Decision::Approve,
+        channel: Channel::Browser,
+        address: None,
+        user_agent: None,
+    };
+    approval::decide(&other, decide).await.unwrap();
+    // Until the word is here, and no longer: the clock stands still, so only
+    // the row can say anything but that we poll too fast.
+    while let Err(error) = story.poll(&asked).await {
+        assert!(matches!(error, RedeemError::SlowDown { .. }), "{error}");
+        tokio::task::yield_now().await;
+    }
+}
