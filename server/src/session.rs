@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use domain::Engine;
-use domain::identity::{self, Person, sessions};
+use domain::identity::{self, How, Person, SignIn, sessions};
 use time::OffsetDateTime;
 use tower_sessions::cookie::SameSite;
 use tower_sessions::session::{Id, Record};
@@ -23,6 +23,7 @@ pub const LIFETIME: i64 = 12 * 60 * 60 * 1000;
 
 const PERSON: &str = "person";
 const AUTH_TIME: &str = "auth_time";
+const HOW: &str = "how";
 
 /// Sessions in the database.
 #[derive(Clone)]
@@ -121,8 +122,8 @@ pub struct SignedIn {
     pub person: Person,
     /// The session's id: what links and consents are bound to.
     pub session_id: String,
-    /// When they signed in, Unix milliseconds.
-    pub auth_time: i64,
+    /// When and how they signed in.
+    pub sign_in: SignIn,
 }
 
 /// Looks the person of the session up once a request.
@@ -158,6 +159,7 @@ async fn current(engine: &Engine, session: &Session) -> Result<Option<SignedIn>,
         .await
         .map_err(|error| error.to_string())?
         .unwrap_or_default();
+    let how: Option<String> = session.get(HOW).await.map_err(|error| error.to_string())?;
     let person = identity::person(engine, &person)
         .await
         .map_err(|error| error.to_string())?;
@@ -166,7 +168,10 @@ async fn current(engine: &Engine, session: &Session) -> Result<Option<SignedIn>,
         .map(|person| SignedIn {
             person,
             session_id: id.to_string(),
-            auth_time,
+            sign_in: SignIn {
+                at: auth_time,
+                how: how.and_then(|word| word.parse().ok()),
+            },
         }))
 }
 
@@ -178,10 +183,12 @@ pub async fn begin(
     engine: &Engine,
     session: &Session,
     person: &Person,
+    how: How,
 ) -> Result<(), tower_sessions::session::Error> {
     session.cycle_id().await?;
     session.insert(PERSON, &person.id).await?;
     session.insert(AUTH_TIME, engine.now()).await?;
+    session.insert(HOW, how.word()).await?;
     session.save().await
 }
 

@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use domain::identity::How;
 use domain::identity::upstream::{self, Error, Finish};
 use domain::limits::Limit;
 use domain::oauth::{Params, RequestHead};
@@ -93,7 +94,7 @@ pub async fn callback(
         iss: params.get("iss"),
     };
     match upstream::finish(engine, finish).await {
-        Ok(person) => match session::begin(engine, &session, &person).await {
+        Ok(person) => match session::begin(engine, &session, &person, How::Upstream).await {
             Ok(()) => Redirect::to(&return_to).into_response(),
             Err(error) => said(&Error::Failed(error.to_string()), &return_to),
         },

@@ -34,6 +34,9 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
+            /// Every one of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
             /// The word in the database and on the wire.
             #[must_use]
             pub const fn word(self) -> &'static str {
@@ -67,6 +70,37 @@ words! {
         Active => "active",
         /// They may not sign in, and no token of theirs works.
         Locked => "locked",
+    }
+}
+
+words! {
+    /// How somebody signed in.
+    How {
+        /// With the password kept here.
+        Password => "urn:attorn:acr:password",
+        /// Through another OpenID provider.
+        Upstream => "urn:attorn:acr:upstream",
+    }
+}
+
+/// A sign-in of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignIn {
+    /// When, Unix milliseconds.
+    pub at: i64,
+    /// How; its word is the authentication context class (`acr`, OpenID Connect
+    /// Core §2). `None` where that was not noted.
+    pub how: Option<How>,
+}
+
+/// With the password, as the tests' people do.
+#[cfg(any(test, feature = "testing"))]
+impl From<i64> for SignIn {
+    fn from(at: i64) -> Self {
+        Self {
+            at,
+            how: Some(How::Password),
+        }
     }
 }
 

@@ -96,7 +96,7 @@ impl<'a> Issue<'a> {
             audience,
             family_id: Some(&family.id),
             approval_id: family.approval_id.as_deref(),
-            auth_time: family.auth_time,
+            auth_time: family.sign_in.map(|sign_in| sign_in.at),
             jkt,
             act: None,
             not_after: None,

@@ -115,7 +115,7 @@ fn first(engine: &Engine, client: &Client, approval: &Approval) -> First {
                 approval.audience.clone()
             },
             // Deciding is no signing in: the token claims none.
-            auth_time: None,
+            sign_in: None,
             dpop_jkt: None,
         },
     )

@@ -114,7 +114,7 @@ pub(super) async fn redeem(
                         approval_id: None,
                         scopes: row.scopes.clone(),
                         audience: row.audience.clone(),
-                        auth_time: Some(row.auth_time),
+                        sign_in: Some(row.sign_in),
                         dpop_jkt: jkt.filter(|_| client.kind == ClientKind::Public),
                     },
                 );

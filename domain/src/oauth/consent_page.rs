@@ -8,6 +8,7 @@ use super::sql_grants::CodeRow;
 use super::{code, consents};
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::identity::SignIn;
 use crate::ids;
 use crate::vault::permissions::{Give, give_within};
 use crate::vault::{self, AccessMode, Account};
@@ -115,7 +116,7 @@ async fn chosen_access(
 
 /// The person allows, with the accounts they ticked (none where none was asked
 /// for). Consent, permissions and code are one write. Answers where to send
-/// the browser. `auth_time` is when the person signed in, Unix milliseconds.
+/// the browser. `sign_in` is how and when the person signed in.
 ///
 /// # Errors
 /// `access_denied` when client or person may not act any more;
@@ -123,7 +124,7 @@ async fn chosen_access(
 pub async fn allow(
     engine: &Engine,
     person_id: &str,
-    auth_time: i64,
+    sign_in: impl Into<SignIn>,
     request: &AuthorizeRequest,
     chosen: Vec<(String, AccessMode)>,
 ) -> Result<Url, OauthError> {
@@ -141,7 +142,7 @@ pub async fn allow(
         details: granted,
         nonce: request.nonce.clone(),
         code_challenge: request.code_challenge.clone(),
-        auth_time,
+        sign_in: sign_in.into(),
         created_at: now,
         expires_at: now + code::LIFETIME_MS,
         used_at: None,

@@ -11,11 +11,13 @@ use super::authorize;
 use super::clients::{self, Client, ClientKind, ClientState, GrantType};
 use super::consents;
 use super::error::{Code, OauthError};
+use super::families::sign_in;
 use super::first::{Authorized, First};
 use super::params::Params;
 use super::request_head::RequestHead;
 use super::token::TokenAnswer;
 use crate::audit::{Event, Kind};
+use crate::identity::SignIn;
 use crate::limits::{Limit, TooOften};
 use crate::pace::INTERVAL_S;
 use crate::secret::Secret;
@@ -105,7 +107,7 @@ struct DeviceRow {
     audience: String,
     state: State,
     person_id: Option<String>,
-    auth_time: Option<i64>,
+    sign_in: Option<SignIn>,
     family_id: String,
     expires_at: i64,
 }
@@ -118,7 +120,7 @@ impl DeviceRow {
             audience: row.get("audience")?,
             state: row.word("device_requests", "state")?,
             person_id: row.get("person_id")?,
-            auth_time: row.get("auth_time")?,
+            sign_in: sign_in(row, "device_requests")?,
             family_id: row.get("family_id")?,
             expires_at: row.get("expires_at")?,
         })
@@ -260,18 +262,19 @@ pub async fn find(
     })
 }
 
-/// The person allows or denies what is asked under a code, once. `auth_time`
-/// is when they signed in, Unix milliseconds.
+/// The person allows or denies what is asked under a code, once. `sign_in`
+/// is how and when they signed in.
 ///
 /// # Errors
 /// [`CodeError`].
 pub async fn decide(
     engine: &Engine,
     person_id: &str,
-    auth_time: i64,
+    sign_in: impl Into<SignIn>,
     typed: &str,
     allow: bool,
 ) -> Result<DeviceRequest, CodeError> {
+    let sign_in = sign_in.into();
     let request = find(engine, person_id, typed).await?;
     let hash = user_hash(engine, &letters(typed).ok_or(CodeError::Unknown)?);
     let (at, person, asked) = (engine.clone(), person_id.to_owned(), request.clone());
@@ -286,7 +289,7 @@ pub async fn decide(
                 {
                     return Err(CodeError::Unknown);
                 }
-                if !tx.answer_device(hash, &person, auth_time, allow).await? {
+                if !tx.answer_device(hash, &person, sign_in, allow).await? {
                     return Err(CodeError::Unknown);
                 }
                 if allow {
@@ -387,7 +390,7 @@ pub(super) async fn redeem(
                                 approval_id: None,
                                 scopes: row.scopes,
                                 audience: row.audience,
-                                auth_time: row.auth_time,
+                                sign_in: row.sign_in,
                                 dpop_jkt: jkt.filter(|_| client.kind == ClientKind::Public),
                             },
                         );
@@ -436,20 +439,21 @@ impl Tx {
         &mut self,
         user_hash: [u8; 32],
         person: &str,
-        auth_time: i64,
+        sign_in: SignIn,
         allow: bool,
     ) -> Result<bool, storage::Error> {
         let now = self.now();
         let done = self
             .swap(
-                "update device_requests set state = $2, person_id = $3, auth_time = $4 \
+                "update device_requests set state = $2, person_id = $3, auth_time = $4, acr = $6 \
                  where user_hash = $1 and state = 'asked' and expires_at > $5 returning client_id",
                 vec![
                     user_hash.into(),
                     if allow { "allowed" } else { "denied" }.into(),
                     person.into(),
-                    auth_time.into(),
+                    sign_in.at.into(),
                     now.into(),
+                    sign_in.how.map(|how| how.word().to_owned()).into(),
                 ],
             )
             .await?;

@@ -1,6 +1,7 @@
 //! Token families: all tokens that came from one authorization. Revoking the
 //! family ends them together (RFC 9700 §4.14.2).
 
+use crate::identity::SignIn;
 use crate::storage::{Error, Row};
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
@@ -24,8 +25,8 @@ pub struct Family {
     pub scopes: Vec<String>,
     /// The audience it was granted for.
     pub audience: String,
-    /// When the person signed in, Unix milliseconds.
-    pub auth_time: Option<i64>,
+    /// The sign-in it was granted in.
+    pub sign_in: Option<SignIn>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// When it ends unless used, Unix milliseconds.
@@ -41,6 +42,16 @@ pub struct Family {
     pub dpop_jkt: Option<String>,
 }
 
+/// The sign-in that the columns `auth_time` and `acr` tell of.
+pub(super) fn sign_in(row: &Row, table: &'static str) -> Result<Option<SignIn>, Error> {
+    let how = row
+        .get::<Option<String>>("acr")?
+        .map(|word| word.parse().map_err(|()| row.bad(table, "acr")))
+        .transpose()?;
+    let at: Option<i64> = row.get("auth_time")?;
+    Ok(at.map(|at| SignIn { at, how }))
+}
+
 impl Family {
     pub(super) fn from_row(row: &Row) -> Result<Self, Error> {
         Ok(Self {
@@ -50,7 +61,7 @@ impl Family {
             approval_id: row.get("approval_id")?,
             scopes: row.json("token_families", "scopes")?,
             audience: row.get("audience")?,
-            auth_time: row.get("auth_time")?,
+            sign_in: sign_in(row, "token_families")?,
             created_at: row.get("created_at")?,
             idle_expires_at: row.get("idle_expires_at")?,
             expires_at: row.get("expires_at")?,

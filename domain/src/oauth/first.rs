@@ -10,6 +10,7 @@ use super::id_token::{self, IdToken, Pushed};
 use super::token::TokenAnswer;
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::identity::SignIn;
 use crate::secret::Secret;
 use crate::storage::{Error, Tx};
 
@@ -26,7 +27,8 @@ pub(super) struct Authorized {
     pub(super) approval_id: Option<String>,
     pub(super) scopes: Vec<String>,
     pub(super) audience: String,
-    pub(super) auth_time: Option<i64>,
+    /// `None` where what the person did is no sign-in.
+    pub(super) sign_in: Option<SignIn>,
     /// The key that refresh tokens are bound to.
     pub(super) dpop_jkt: Option<String>,
 }
@@ -46,7 +48,7 @@ impl First {
                 approval_id: of.approval_id,
                 scopes: of.scopes,
                 audience: of.audience,
-                auth_time: of.auth_time,
+                sign_in: of.sign_in,
                 created_at: now,
                 idle_expires_at: now + IDLE_MS,
                 expires_at: now + ABSOLUTE_MS,
@@ -135,7 +137,7 @@ impl First {
                 client,
                 scopes: &family.scopes,
                 nonce,
-                auth_time: family.auth_time,
+                sign_in: family.sign_in,
                 access_token: &access_token,
                 pushed,
             },

@@ -9,7 +9,7 @@ use super::clients::Client;
 use super::error::OauthError;
 use super::jwt;
 use crate::Engine;
-use crate::identity::{self, Person};
+use crate::identity::{self, Person, SignIn};
 use crate::keyring::SigningAlg;
 use crate::secret::Secret;
 
@@ -22,7 +22,7 @@ pub(super) struct IdToken<'a> {
     pub(super) client: &'a Client,
     pub(super) scopes: &'a [String],
     pub(super) nonce: Option<&'a str>,
-    pub(super) auth_time: Option<i64>,
+    pub(super) sign_in: Option<SignIn>,
     pub(super) access_token: &'a Secret<String>,
     /// Only of one that is pushed.
     pub(super) pushed: Option<Pushed<'a>>,
@@ -65,8 +65,11 @@ pub(super) async fn issue(
     if let Some(nonce) = what.nonce {
         claims["nonce"] = nonce.into();
     }
-    if let Some(auth_time) = what.auth_time {
-        claims["auth_time"] = (auth_time / 1000).into();
+    if let Some(sign_in) = what.sign_in {
+        claims["auth_time"] = (sign_in.at / 1000).into();
+        if let Some(how) = sign_in.how {
+            claims["acr"] = how.word().into();
+        }
     }
     if let Some(pushed) = what.pushed {
         claims["urn:openid:params:jwt:claim:auth_req_id"] = pushed.auth_req_id.into();

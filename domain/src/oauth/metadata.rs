@@ -10,6 +10,7 @@ use super::registration::RegistrationPolicy;
 use super::token::EXCHANGE_AUTH0;
 use crate::Engine;
 use crate::approval;
+use crate::identity::How;
 
 /// A resource of ours that takes access tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +52,9 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "id_token_signing_alg_values_supported": ["RS256", "ES256", "EdDSA"],
         "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "acr_values_supported": How::ALL.iter().map(|how| how.word()).collect::<Vec<_>>(),
         "scopes_supported": authorize::SCOPES,
-        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "email", "email_verified"],
+        "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "nonce", "at_hash", "name", "email", "email_verified"],
         "token_endpoint_auth_methods_supported": AuthMethod::WORDS,
         "token_endpoint_auth_signing_alg_values_supported": dpop::ALGORITHMS,
         "revocation_endpoint_auth_methods_supported": AuthMethod::WORDS,

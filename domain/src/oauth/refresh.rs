@@ -209,7 +209,7 @@ pub(super) async fn redeem(
                     client,
                     scopes: &scopes,
                     nonce: None,
-                    auth_time: family.auth_time,
+                    sign_in: family.sign_in,
                     access_token: &access_token,
                     pushed: None,
                 },

@@ -289,8 +289,8 @@ impl Tx {
 
     pub(super) async fn insert_family(&mut self, family: &Family) -> Result<(), Error> {
         self.execute(
-            "insert into token_families (id, client_id, person_id, approval_id, scopes, audience, auth_time, created_at, idle_expires_at, expires_at, dpop_jkt) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            "insert into token_families (id, client_id, person_id, approval_id, scopes, audience, auth_time, created_at, idle_expires_at, expires_at, dpop_jkt, acr) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             vec![
                 (&family.id).into(),
                 (&family.client_id).into(),
@@ -298,11 +298,16 @@ impl Tx {
                 (&family.approval_id).into(),
                 Json(&family.scopes).into(),
                 (&family.audience).into(),
-                family.auth_time.into(),
+                family.sign_in.map(|sign_in| sign_in.at).into(),
                 family.created_at.into(),
                 family.idle_expires_at.into(),
                 family.expires_at.into(),
                 (&family.dpop_jkt).into(),
+                family
+                    .sign_in
+                    .and_then(|sign_in| sign_in.how)
+                    .map(|how| how.word().to_owned())
+                    .into(),
             ],
         )
         .await?;

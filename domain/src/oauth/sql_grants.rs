@@ -2,6 +2,8 @@
 
 use super::authorize::AccountAccess;
 use super::consents::Consent;
+use super::families::sign_in;
+use crate::identity::SignIn;
 use crate::storage::{Error, Json, Row, Tx};
 
 /// A row of `authorization_codes`.
@@ -16,7 +18,7 @@ pub(super) struct CodeRow {
     pub(super) details: Vec<AccountAccess>,
     pub(super) nonce: Option<String>,
     pub(super) code_challenge: String,
-    pub(super) auth_time: i64,
+    pub(super) sign_in: SignIn,
     pub(super) created_at: i64,
     pub(super) expires_at: i64,
     pub(super) used_at: Option<i64>,
@@ -70,7 +72,8 @@ impl CodeRow {
             details: row.json("authorization_codes", "details")?,
             nonce: row.get("nonce")?,
             code_challenge: row.get("code_challenge")?,
-            auth_time: row.get("auth_time")?,
+            sign_in: sign_in(row, "authorization_codes")?
+                .ok_or_else(|| row.bad("authorization_codes", "auth_time"))?,
             created_at: row.get("created_at")?,
             expires_at: row.get("expires_at")?,
             used_at: row.get("used_at")?,
@@ -101,8 +104,8 @@ impl Tx {
     ) -> Result<(), Error> {
         self.execute(
             "insert into authorization_codes (code_hash, client_id, person_id, family_id, redirect_uri, scopes, audience, \
-             details, nonce, code_challenge, auth_time, created_at, expires_at, dpop_jkt) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             details, nonce, code_challenge, auth_time, created_at, expires_at, dpop_jkt, acr) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
             vec![
                 hash.into(),
                 (&code.client_id).into(),
@@ -114,10 +117,11 @@ impl Tx {
                 Json(&code.details).into(),
                 (&code.nonce).into(),
                 (&code.code_challenge).into(),
-                code.auth_time.into(),
+                code.sign_in.at.into(),
                 code.created_at.into(),
                 code.expires_at.into(),
                 (&code.dpop_jkt).into(),
+                code.sign_in.how.map(|how| how.word().to_owned()).into(),
             ],
         )
         .await?;

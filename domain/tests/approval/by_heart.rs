@@ -54,7 +54,10 @@ async fn after_a_restart_a_waiting_request_waits_and_is_decided_as_ever() {
         assert!(matches!(waiting, RedeemError::AuthorizationPending));
         story.bench.advance(Duration::from_secs(5));
     }
-    story.decide(&asked.approval_id, Decision::Approve).await.unwrap();
+    story
+        .decide(&asked.approval_id, Decision::Approve)
+        .await
+        .unwrap();
     story.poll(&asked).await.unwrap();
 }
 

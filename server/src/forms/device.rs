@@ -49,7 +49,7 @@ pub async fn answer(State(door): State<Door>, signed_in: SignedIn, posted: Poste
         // A code and no decision: the question is asked at an address of its own.
         _ => return see(&page(&typed)),
     };
-    let (person, at) = (&signed_in.person.id, signed_in.auth_time);
+    let (person, at) = (&signed_in.person.id, signed_in.sign_in);
     match device::decide(&door.engine, person, at, &typed, allow).await {
         Ok(_) if allow => see(&format!("/{PAGE}?done=allowed")),
         Ok(_) => see(&format!("/{PAGE}?done=denied")),

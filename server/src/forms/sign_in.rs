@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::identity::{self, Error};
+use domain::identity::{self, Error, How};
 use domain::secret::Secret;
 use tower_sessions::Session;
 
@@ -47,7 +47,7 @@ pub async fn sign_in(State(door): State<Door>, session: Session, posted: Posted)
     )
     .await
     {
-        Ok(person) => match session::begin(&door.engine, &session, &person).await {
+        Ok(person) => match session::begin(&door.engine, &session, &person, How::Password).await {
             Ok(()) => see(&local_path(posted.some("return_to"))),
             Err(error) => posted.failed(&door, &page, error).await,
         },
@@ -150,7 +150,7 @@ pub async fn change_password(
         Secret::from(posted.raw("new_password")),
     );
     match identity::change_password(&door.engine, &signed_in.person.id, current, new).await {
-        Ok(person) => match session::begin(&door.engine, &session, &person).await {
+        Ok(person) => match session::begin(&door.engine, &session, &person, How::Password).await {
             Ok(()) => see("/settings?changed=password"),
             Err(error) => posted.failed(&door, "/settings", error).await,
         },

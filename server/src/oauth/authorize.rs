@@ -32,7 +32,7 @@ pub async fn ask(
         Err(AuthorizeError::Redirect { to, .. }) => return go(&to),
     };
     let signed_in = request.extensions().get::<SignedIn>().cloned();
-    let auth_time = signed_in.as_ref().map(|signed_in| signed_in.auth_time);
+    let auth_time = signed_in.as_ref().map(|signed_in| signed_in.sign_in.at);
     let signed_in = match signed_in {
         Some(signed_in) if !asked.needs_sign_in(auth_time, door.engine.now()) => signed_in,
         _ if asked.prompt.none => {
@@ -46,14 +46,7 @@ pub async fn ask(
         Err(error) => return page_error(&door, request, &error).await,
     };
     if !needed {
-        return match oauth::allow(
-            &door.engine,
-            person,
-            signed_in.auth_time,
-            &asked,
-            Vec::new(),
-        )
-        .await
+        return match oauth::allow(&door.engine, person, signed_in.sign_in, &asked, Vec::new()).await
         {
             Ok(to) => go(&to),
             Err(error) => page_error(&door, request, &error).await,
@@ -113,7 +106,7 @@ pub async fn decide(State(door): State<Door>, signed_in: SignedIn, posted: Poste
                 Ok(chosen) => chosen,
                 Err(error) => return posted_error(&door, &posted, &error).await,
             };
-            oauth::allow(&door.engine, person, signed_in.auth_time, &asked, chosen).await
+            oauth::allow(&door.engine, person, signed_in.sign_in, &asked, chosen).await
         }
         "deny" => oauth::deny(&door.engine, person, &asked).await,
         _ => Err(OauthError::request("choose Allow or Deny")),

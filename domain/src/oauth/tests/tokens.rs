@@ -5,8 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::identity::{How, SignIn};
 use crate::keyring::SigningAlg;
-use crate::oauth::{access, jwt, metadata, revoke};
+use crate::oauth::{access, allow, authorize, jwt, metadata, revoke};
+use crate::testing::{CHALLENGE, START, VERIFIER};
 
 fn part(token: &str, position: usize) -> Value {
     let part = token.split('.').nth(position).unwrap();
@@ -154,6 +156,53 @@ async fn an_id_token_verifies_with_the_published_key() {
     assert_eq!(claims["email"], "ada@example.com");
     assert_eq!(claims["name"], "ada");
     assert_eq!(claims["exp"], bench.now() / 1000 + 600);
+}
+
+#[tokio::test]
+async fn an_id_token_says_how_and_when_its_person_signed_in() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let (client, secret) = bench.client("Agent").await;
+    for how in How::ALL {
+        // A client may wish for a way (`acr_values`); it is told which it was.
+        let params = Params::new([
+            ("response_type", "code"),
+            ("client_id", client.id.as_str()),
+            ("redirect_uri", "https://agent.test/callback"),
+            ("scope", "openid offline_access"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("acr_values", "urn:example:gold urn:attorn:acr:password"),
+        ]);
+        let Ok(request) = authorize::check(&bench, &params.unwrap()).await else {
+            panic!("the request is in order");
+        };
+        let at = START - 60_000;
+        let sign_in = SignIn {
+            at,
+            how: Some(*how),
+        };
+        let to = allow(&bench, &ada.id, sign_in, &request, Vec::new())
+            .await
+            .unwrap();
+        let code = to.query_pairs().find(|(name, _)| name == "code").unwrap().1;
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+        ];
+        let first = ask(&bench, &client, &secret, &pairs).await.unwrap();
+        let pairs = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token(&first)),
+        ];
+        let again = ask(&bench, &client, &secret, &pairs).await.unwrap();
+        for token in [first.id_token, again.id_token] {
+            let claims = part(token.unwrap().expose(), 1);
+            assert_eq!(claims["acr"], how.word());
+            assert_eq!(claims["auth_time"], at / 1000);
+        }
+    }
 }
 
 #[tokio::test]
