@@ -102,7 +102,7 @@ pub struct Inner {
     pub oauth: oauth::Memory,
     /// The approvals' memory: requests that nobody has decided.
     pub approvals: approval::Memory,
-    /// The people's memory: wrong passwords of late.
+    /// The people's memory: who is who, and wrong passwords of late.
     pub people: identity::Memory,
     /// The vault's memory: refreshes under way, connections.
     pub vault: vault::Memory,
@@ -172,8 +172,8 @@ impl Engine {
             settings,
             oauth: oauth::Memory::new(store.feed()),
             approvals: approval::Memory::new(store.feed()),
+            people: identity::Memory::new(store.feed()),
             store,
-            people: identity::Memory::default(),
             vault: vault::Memory::default(),
             paces: pace::Paces::default(),
             limits,

@@ -107,6 +107,11 @@ impl Connected<IncomingStream<'_, TlsListener>> for Peer {
     }
 }
 
+/// An answer that is given so often, and says so little, that the log has it
+/// only where details are wanted: put into its extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Routine;
+
 /// Where the request came from, as far as it can be believed.
 #[derive(Clone, Debug)]
 pub struct ClientAddress(pub Option<IpAddr>);
@@ -140,11 +145,12 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
     };
     span.in_scope(|| {
         let milliseconds = door.engine.clock.monotonic() - started;
-        tracing::info!(
-            status = response.status().as_u16(),
-            milliseconds,
-            "answered"
-        );
+        let status = response.status().as_u16();
+        if response.extensions().get::<Routine>().is_some() {
+            tracing::debug!(status, milliseconds, "answered");
+        } else {
+            tracing::info!(status, milliseconds, "answered");
+        }
     });
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&trace.0) {
@@ -183,9 +189,7 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
 
 fn trace_id(door: &Door) -> String {
     let bytes: [u8; 8] = domain::ids::random(&*door.engine.rng);
-    bytes.iter().fold(String::with_capacity(16), |id, byte| {
-        id + &format!("{byte:02x}")
-    })
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
 fn client_address(
@@ -214,7 +218,9 @@ fn host_is_ours(options: &Options, request: &Request) -> bool {
         .get(header::HOST)
         .and_then(|host| host.to_str().ok())
         .or_else(|| request.uri().authority().map(http::uri::Authority::as_str));
-    host.is_some_and(|host| options.hosts.contains(&host.to_ascii_lowercase()))
+    host.is_some_and(|host| {
+        options.hosts.contains(host) || options.hosts.contains(&host.to_ascii_lowercase())
+    })
         // Probes of a load balancer come by address.
         || matches!(request.uri().path(), "/healthz" | "/readyz")
 }

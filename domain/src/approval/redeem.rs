@@ -154,9 +154,7 @@ pub(crate) async fn consume(
         .ok_or(RedeemError::InvalidGrant)?;
     // Locked or frozen since the request: nothing is given out.
     let (person, client) = (&kept.approval.person_id, &kept.approval.client_id);
-    if !tx.person_is_active(&engine.keys, person).await?
-        || !tx.client_is_active(&engine.keys, client).await?
-    {
+    if !tx.person_is_active(engine, person).await? || !tx.client_is_active(engine, client).await? {
         return Err(RedeemError::AccessDenied { reason: "blocked" });
     }
     let last = kept

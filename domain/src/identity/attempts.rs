@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::Error;
+use super::sql::PERSON;
+use super::{Error, Person};
+use crate::storage::{Feed, Known};
 
 /// Failures that are let pass within [`WINDOW`].
 const FAILURES: usize = 10;
@@ -20,18 +22,24 @@ pub struct Memory {
     /// argon2id takes 19 MiB and 17 ms of a core; two at a time, or a flood of
     /// sign-ins would starve everything else.
     pub(super) hashing: Arc<Semaphore>,
+    /// Who is who.
+    pub(super) known: Arc<Known<Arc<Person>>>,
 }
 
-impl Default for Memory {
-    fn default() -> Self {
+/// As many people are known at most.
+const MOST_PEOPLE: usize = 50_000;
+
+impl Memory {
+    /// Knows nobody yet; hears of changes from `feed`.
+    #[must_use]
+    pub fn new(feed: &Feed) -> Self {
         Self {
             failures: Mutex::default(),
             hashing: Arc::new(Semaphore::new(2)),
+            known: Known::new(feed, PERSON, MOST_PEOPLE),
         }
     }
-}
 
-impl Memory {
     fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<i64>>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }

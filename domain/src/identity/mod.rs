@@ -19,6 +19,8 @@ mod tests;
 pub mod upstream;
 pub mod user_code;
 
+use std::sync::Arc;
+
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::secret::Secret;
@@ -371,9 +373,12 @@ async fn record(engine: &Engine, event: Event) -> Result<(), Error> {
 /// # Errors
 /// Storage's.
 pub async fn person(engine: &Engine, id: &str) -> Result<Option<Person>, Error> {
+    if let Some(person) = engine.people.known.get(id) {
+        return Ok(Some(Person::clone(&person)));
+    }
     let mut rx = engine.store.reader().await?;
-    let stored = rx.person(&engine.keys, id).await?;
-    Ok(stored.map(|stored| stored.person))
+    let found = rx.somebody(engine, id).await?;
+    Ok(found.map(Arc::unwrap_or_clone))
 }
 
 /// The person with this e-mail address, in any case.

@@ -83,7 +83,7 @@ pub async fn load(engine: &Engine, id: &str) -> Result<Option<SessionRecord>, Er
     let mut rx = engine.store.reader().await?;
     let found = rx.session(hash(engine, id), engine.now()).await?;
     if let Some(person) = found.as_ref().and_then(|session| session.person.as_ref())
-        && !rx.person_is_active(&engine.keys, person).await?
+        && !rx.person_is_active(engine, person).await?
     {
         return Ok(None);
     }

@@ -1,9 +1,15 @@
 //! The SQL of people and sessions.
 
+use std::sync::Arc;
+
 use super::sessions::SessionRecord;
 use super::{Person, State};
+use crate::Engine;
 use crate::keyring::Keyring;
 use crate::storage::{Error, Row, Tx};
+
+/// What changes of people are signalled as.
+pub(super) const PERSON: &str = "person";
 
 /// A row of `people`.
 pub(super) struct Stored {
@@ -76,6 +82,7 @@ impl Tx {
             ],
         )
         .await?;
+        self.signal(Some(&person.id), PERSON, &person.id);
         Ok(())
     }
 
@@ -102,6 +109,7 @@ impl Tx {
             ],
         )
         .await?;
+        self.signal(Some(&person.id), PERSON, &person.id);
         Ok(())
     }
 
@@ -147,11 +155,30 @@ impl Tx {
     /// their own write: a person locked a moment ago gets nothing.
     pub(crate) async fn person_is_active(
         &mut self,
-        keys: &Keyring,
+        engine: &Engine,
         id: &str,
     ) -> Result<bool, Error> {
-        let found = self.person(keys, id).await?;
-        Ok(found.is_some_and(|stored| stored.person.state == State::Active))
+        let found = self.somebody(engine, id).await?;
+        Ok(found.is_some_and(|person| person.state == State::Active))
+    }
+
+    /// Who somebody is, by heart where that is as good as reading it.
+    pub(super) async fn somebody(
+        &mut self,
+        engine: &Engine,
+        id: &str,
+    ) -> Result<Option<Arc<Person>>, Error> {
+        let known = &engine.people.known;
+        if let Some(person) = self.by_heart(known, id) {
+            return Ok(Some(person));
+        }
+        let ticket = known.ticket();
+        let found = self.person(&engine.keys, id).await?;
+        let found = found.map(|stored| Arc::new(stored.person));
+        if let Some(person) = &found {
+            self.learn(known, ticket, id, person.clone());
+        }
+        Ok(found)
     }
 
     pub(super) async fn insert_session(

@@ -226,14 +226,11 @@ pub(super) async fn read(engine: &Engine, token: &str) -> Result<Presented, Oaut
     let claims = jwt::read_es256(engine, TYP, token).map_err(OauthError::token)?;
     let presented = parse(engine, &claims).map_err(OauthError::token)?;
     let mut rx = engine.store.reader().await?;
-    if !rx
-        .client_is_active(&engine.keys, &presented.client_id)
-        .await?
-    {
+    if !rx.client_is_active(engine, &presented.client_id).await? {
         return Err(OauthError::token("the client is frozen"));
     }
     if let Some(person) = &presented.person_id
-        && !rx.person_is_active(&engine.keys, person).await?
+        && !rx.person_is_active(engine, person).await?
     {
         return Err(OauthError::token("the person is locked"));
     }

@@ -29,7 +29,7 @@ pub(super) async fn issue(
         .write(move |tx| {
             let (engine, client_id, audience) = (at.clone(), client_id.clone(), to.clone());
             Box::pin(async move {
-                if !tx.client_is_active(&engine.keys, &client_id).await? {
+                if !tx.client_is_active(&engine, &client_id).await? {
                     return Err(OauthError::new(
                         Code::InvalidClient,
                         "client authentication failed",

@@ -94,8 +94,8 @@ pub(super) async fn redeem(
                 if row.dpop_jkt.is_some() && row.dpop_jkt != jkt {
                     return Err(bad().because("asked for with another key"));
                 }
-                if !tx.client_is_active(&engine.keys, &client.id).await?
-                    || !tx.person_is_active(&engine.keys, &row.person_id).await?
+                if !tx.client_is_active(&engine, &client.id).await?
+                    || !tx.person_is_active(&engine, &row.person_id).await?
                 {
                     return Err(bad().because("client frozen or person locked"));
                 }

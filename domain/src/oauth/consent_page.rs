@@ -163,8 +163,8 @@ pub async fn allow(
                         "this request was answered already; begin again at the application",
                     ));
                 }
-                if !tx.client_is_active(&engine.keys, &row.client_id).await?
-                    || !tx.person_is_active(&engine.keys, &row.person_id).await?
+                if !tx.client_is_active(&engine, &row.client_id).await?
+                    || !tx.person_is_active(&engine, &row.person_id).await?
                 {
                     return Err(OauthError::new(
                         Code::AccessDenied,

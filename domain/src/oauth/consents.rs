@@ -2,6 +2,7 @@
 
 use super::authorize::AccountAccess;
 use super::error::OauthError;
+use super::sql_grants::pair;
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::storage::{self, Tx};
@@ -146,5 +147,13 @@ pub async fn has_relation(
     client_id: &str,
     person_id: &str,
 ) -> Result<bool, storage::Error> {
-    Ok(find(engine, person_id, client_id).await?.is_some())
+    let known = &engine.oauth.relations;
+    let pair = pair(person_id, client_id);
+    if let Some(related) = known.get(&pair) {
+        return Ok(related);
+    }
+    let ticket = known.ticket();
+    let related = find(engine, person_id, client_id).await?.is_some();
+    known.keep(ticket, &pair, related);
+    Ok(related)
 }

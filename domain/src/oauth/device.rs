@@ -284,8 +284,8 @@ pub async fn decide(
             let (engine, person, asked) = (at.clone(), person.clone(), asked.clone());
             Box::pin(async move {
                 let client = asked.client.id.as_str();
-                if !tx.client_is_active(&engine.keys, client).await?
-                    || !tx.person_is_active(&engine.keys, &person).await?
+                if !tx.client_is_active(&engine, client).await?
+                    || !tx.person_is_active(&engine, &person).await?
                 {
                     return Err(CodeError::Unknown);
                 }
@@ -373,8 +373,8 @@ pub(super) async fn redeem(
                         "the person did not allow it",
                     )),
                     (State::Allowed, Some(person)) if tx.now() < row.expires_at => {
-                        if !tx.client_is_active(&engine.keys, &client.id).await?
-                            || !tx.person_is_active(&engine.keys, &person).await?
+                        if !tx.client_is_active(&engine, &client.id).await?
+                            || !tx.person_is_active(&engine, &person).await?
                         {
                             return Err(bad().because("client frozen or person locked"));
                         }

@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use super::client_keys::KeySets;
 use super::sql::{CLIENT, StoredClient};
+use super::sql_grants::CONSENT;
 use crate::Engine;
 use crate::storage::{self, Feed, Known};
 
 /// As many clients are known at most.
 const MOST_CLIENTS: usize = 10_000;
+/// As many pairs of person and client.
+const MOST_RELATIONS: usize = 100_000;
 
 /// Clients, and key sets fetched of late.
 pub struct Memory {
-    clients: Arc<Known<StoredClient>>,
+    pub(super) clients: Arc<Known<StoredClient>>,
+    /// Whether a person (first) has a standing consent to a client.
+    pub(super) relations: Arc<Known<bool>>,
     pub(super) key_sets: KeySets,
 }
 
@@ -22,6 +27,7 @@ impl Memory {
     pub fn new(feed: &Feed) -> Self {
         Self {
             clients: Known::new(feed, CLIENT, MOST_CLIENTS),
+            relations: Known::new(feed, CONSENT, MOST_RELATIONS),
             key_sets: KeySets::default(),
         }
     }
@@ -37,19 +43,8 @@ pub(super) async fn client(
     engine: &Engine,
     id: &str,
 ) -> Result<Option<StoredClient>, storage::Error> {
-    let known = &engine.oauth.clients;
-    if let Some(stored) = known.get(id) {
+    if let Some(stored) = engine.oauth.clients.get(id) {
         return Ok(Some(stored));
     }
-    let ticket = known.ticket();
-    let found = engine
-        .store
-        .reader()
-        .await?
-        .client(&engine.keys, id)
-        .await?;
-    if let Some(stored) = &found {
-        known.keep(ticket, id, stored.clone());
-    }
-    Ok(found)
+    engine.store.reader().await?.known_client(engine, id).await
 }

@@ -49,23 +49,21 @@ pub(super) async fn standing(
     hash: [u8; 32],
 ) -> Result<Standing, OauthError> {
     let now = tx.now();
-    let row = tx
+    let (row, family) = tx
         .refresh_token(hash)
         .await?
         .ok_or_else(|| bad().because("unknown"))?;
-    let family = tx
-        .family(&row.family_id)
-        .await?
-        .filter(|family| family.client_id == client_id)
-        .ok_or_else(|| bad().because("of another client"))?;
+    if family.client_id != client_id {
+        return Err(bad().because("of another client"));
+    }
     if !family.is_live(now) {
         return Err(bad().because("its family has ended"));
     }
-    if !tx.client_is_active(&engine.keys, client_id).await? {
+    if !tx.client_is_active(engine, client_id).await? {
         return Err(bad().because("the client is frozen"));
     }
     if let Some(person) = &family.person_id
-        && !tx.person_is_active(&engine.keys, person).await?
+        && !tx.person_is_active(engine, person).await?
     {
         return Err(bad().because("the person is locked"));
     }
@@ -157,9 +155,7 @@ pub(super) async fn redeem(
                 let now = tx.now();
                 let rotates = client.rotate_refresh;
                 if rotates {
-                    if row.state == RefreshState::Active
-                        && !tx.rotate_refresh_token(row.hash).await?
-                    {
+                    if !tx.rotate_refresh_token(&row).await? && row.state == RefreshState::Active {
                         // Somebody was faster by a moment; judge it anew.
                         match standing(tx, &engine, &client.id, hash_of_it).await? {
                             Standing::Good(..) => {}
@@ -169,7 +165,6 @@ pub(super) async fn redeem(
                             }
                         }
                     }
-                    tx.revoke_siblings(&row).await?;
                     tx.insert_refresh(next_hash, &family.id, Some(row.hash))
                         .await?;
                 }

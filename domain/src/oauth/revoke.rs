@@ -18,7 +18,7 @@ pub async fn revoke(engine: &Engine, client: &Client, token: &str) -> Result<(),
     let family_id = if ids::well_formed("att_rt", token) {
         let hash = refresh::hash(engine, token);
         let row = engine.store.reader().await?.refresh_token(hash).await?;
-        row.map(|row| row.family_id)
+        row.map(|(_, family)| family.id)
     } else {
         match access::read(engine, token).await {
             Ok(presented) if presented.client_id != client.id => None,

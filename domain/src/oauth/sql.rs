@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::client_metadata::ClientMetadata;
 use super::clients::{Client, ClientState};
 use super::families::Family;
+use crate::Engine;
 use crate::keyring::Keyring;
 use crate::storage::{Error, Json, Row, Tx};
 use crate::vault::AccessMode;
@@ -280,11 +281,29 @@ impl Tx {
     /// their own write: a client frozen a moment ago gets nothing.
     pub(crate) async fn client_is_active(
         &mut self,
-        keys: &Keyring,
+        engine: &Engine,
         id: &str,
     ) -> Result<bool, Error> {
-        let found = self.client(keys, id).await?;
+        let found = self.known_client(engine, id).await?;
         Ok(found.is_some_and(|stored| stored.client.state == ClientState::Active))
+    }
+
+    /// A client, by heart where that is as good as reading it.
+    pub(super) async fn known_client(
+        &mut self,
+        engine: &Engine,
+        id: &str,
+    ) -> Result<Option<StoredClient>, Error> {
+        let known = &engine.oauth.clients;
+        if let Some(stored) = self.by_heart(known, id) {
+            return Ok(Some(stored));
+        }
+        let ticket = known.ticket();
+        let found = self.client(&engine.keys, id).await?;
+        if let Some(stored) = &found {
+            self.learn(known, ticket, id, stored.clone());
+        }
+        Ok(found)
     }
 
     pub(super) async fn insert_family(&mut self, family: &Family) -> Result<(), Error> {

@@ -2,9 +2,17 @@
 
 use super::authorize::AccountAccess;
 use super::consents::Consent;
-use super::families::sign_in;
+use super::families::{Family, sign_in};
 use crate::identity::SignIn;
 use crate::storage::{Error, Json, Row, Tx};
+
+/// What changes of consents are signalled as.
+pub(super) const CONSENT: &str = "consent";
+
+/// The id of a consent in signals.
+pub(super) fn pair(person: &str, client: &str) -> String {
+    format!("{person} {client}")
+}
 
 /// A row of `authorization_codes`.
 #[derive(Clone)]
@@ -181,38 +189,56 @@ impl Tx {
         Ok(())
     }
 
+    /// A refresh token and its family.
     pub(super) async fn refresh_token(
         &mut self,
         hash: [u8; 32],
-    ) -> Result<Option<RefreshRow>, Error> {
+    ) -> Result<Option<(RefreshRow, Family)>, Error> {
         let row = self
             .optional(
-                "select * from refresh_tokens where token_hash = $1",
+                "select f.*, t.parent_hash, t.state, t.rotated_at \
+                 from refresh_tokens t join token_families f on f.id = t.family_id where t.token_hash = $1",
                 vec![hash.into()],
             )
             .await?;
         row.map(|row| {
-            Ok(RefreshRow {
+            let family = Family::from_row(&row)?;
+            let token = RefreshRow {
                 hash,
-                family_id: row.get("family_id")?,
+                family_id: family.id.clone(),
                 parent_hash: row.get("parent_hash")?,
                 state: row.word("refresh_tokens", "state")?,
                 rotated_at: row.get("rotated_at")?,
-            })
+            };
+            Ok((token, family))
         })
         .transpose()
     }
 
-    /// Marks a refresh token as used; answers whether this call did.
-    pub(super) async fn rotate_refresh_token(&mut self, hash: [u8; 32]) -> Result<bool, Error> {
+    /// Marks a refresh token as used, and ends its siblings: of several answers
+    /// to the same question one is kept. Answers whether this call marked it.
+    pub(super) async fn rotate_refresh_token(&mut self, token: &RefreshRow) -> Result<bool, Error> {
         let now = self.now();
         let done = self
-            .swap(
-                "update refresh_tokens set state = 'rotated', rotated_at = $2 where token_hash = $1 and state = 'active' returning family_id",
-                vec![hash.into(), now.into()],
+            .swap_all(
+                "update refresh_tokens set state = case when token_hash = $1 then 'rotated' else 'revoked' end, \
+                 rotated_at = case when token_hash = $1 then $2 else rotated_at end \
+                 where family_id = $3 and (token_hash = $1 or parent_hash = $4) and state = 'active' \
+                 returning token_hash",
+                vec![
+                    token.hash.into(),
+                    now.into(),
+                    (&token.family_id).into(),
+                    (&token.parent_hash).into(),
+                ],
             )
             .await?;
-        Ok(done.is_some())
+        for row in &done {
+            if row.get::<Vec<u8>>("token_hash")? == token.hash {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether a successor of this token was used already.
@@ -228,21 +254,6 @@ impl Tx {
             )
             .await?;
         Ok(row.is_some())
-    }
-
-    /// Ends the siblings of a token that is being used: of several answers to
-    /// the same question one is kept.
-    pub(super) async fn revoke_siblings(&mut self, token: &RefreshRow) -> Result<(), Error> {
-        let Some(parent) = &token.parent_hash else {
-            return Ok(());
-        };
-        self.execute(
-            "update refresh_tokens set state = 'revoked' \
-             where family_id = $1 and parent_hash = $2 and token_hash <> $3 and state = 'active'",
-            vec![(&token.family_id).into(), parent.into(), token.hash.into()],
-        )
-        .await?;
-        Ok(())
     }
 
     pub(super) async fn consent(
@@ -289,6 +300,7 @@ impl Tx {
             ],
         )
         .await?;
+        self.signal(None, CONSENT, &pair(&consent.person_id, &consent.client_id));
         Ok(())
     }
 
@@ -304,6 +316,9 @@ impl Tx {
                 vec![person.into(), client.into(), now.into()],
             )
             .await?;
+        if done.is_some() {
+            self.signal(None, CONSENT, &pair(person, client));
+        }
         Ok(done.is_some())
     }
 }

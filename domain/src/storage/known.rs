@@ -45,6 +45,11 @@ impl<V: Clone + Send + Sync + 'static> Known<V> {
         self.feed.is_alive().then(|| self.rows.get(id)).flatten()
     }
 
+    /// What changes of these rows are signalled as.
+    pub(super) const fn topic(&self) -> &'static str {
+        self.topic
+    }
+
     /// Take one before reading a row that is to be kept.
     #[must_use]
     pub fn ticket(&self) -> Ticket {

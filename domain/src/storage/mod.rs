@@ -14,6 +14,7 @@
 mod feed;
 mod known;
 mod listen;
+mod readers;
 mod row;
 mod tx;
 mod writer;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Connection as _, PgPool};
 use tokio::sync::broadcast;
 
 use crate::clock::Clock;
@@ -153,7 +154,7 @@ pub struct Signal {
 #[derive(Clone)]
 enum Pool {
     Sqlite {
-        readers: SqlitePool,
+        readers: readers::Readers,
         writer: writer::Queue,
     },
     Postgres(PgPool),
@@ -185,6 +186,9 @@ impl Changes {
         }
     }
 }
+
+/// A connection to PostgreSQL that was idle for longer is asked whether it lives.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A verb's future.
 pub type Verb<'t, T, E> = BoxFuture<'t, Result<T, E>>;
@@ -240,13 +244,12 @@ impl Store {
             .busy_timeout(Duration::from_secs(5));
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            // A file does not go away; asking costs a trip to the connection's thread.
+            .test_before_acquire(false)
             .connect_with(options.clone())
             .await?;
         MIGRATIONS.run(&writer).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(4)
-            .connect_with(options.read_only(true))
-            .await?;
+        let readers = readers::Readers::open(&options.read_only(true)).await?;
         let writer = writer::spawn(writer, ground.clone(), changes.clone());
         Ok(Self {
             pool: Pool::Sqlite { readers, writer },
@@ -261,6 +264,16 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(16)
             .acquire_timeout(Duration::from_secs(10))
+            // Asking costs a round trip: only where somebody may have hung up.
+            .test_before_acquire(false)
+            .before_acquire(|connection, about| {
+                Box::pin(async move {
+                    if about.idle_for > IDLE {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_with(options)
             .await?;
         let durable: String = sqlx::query_scalar("select current_setting('synchronous_commit')")

@@ -5,12 +5,13 @@ use sqlx::postgres::Postgres;
 use sqlx::sqlite::Sqlite;
 use sqlx::{QueryBuilder, Transaction};
 
-use super::{Error, Ground, Row, Signal, Value};
+use super::readers::Reading;
+use super::{Error, Ground, Known, Row, Signal, Ticket, Value};
 use crate::ids;
 
 enum Inner {
     SqliteWrite(Transaction<'static, Sqlite>),
-    SqliteRead(PoolConnection<Sqlite>),
+    SqliteRead(Reading),
     PostgresWrite(Transaction<'static, Postgres>),
     PostgresRead(PoolConnection<Postgres>),
 }
@@ -26,7 +27,7 @@ macro_rules! on {
                 $body
             }
             Inner::SqliteRead(reader) => {
-                let $connection = &mut **reader;
+                let $connection = &mut *reader.connection;
                 #[allow(unused_imports)]
                 use Row::Sqlite as $wrap;
                 $body
@@ -98,6 +99,10 @@ pub struct Tx {
     signals: Vec<Signal>,
 }
 
+/// As many rows one statement inserts at most: SQLite takes 32,766 parameters, a
+/// row has 10.
+const MOST_ROWS: usize = 256;
+
 /// Where a verb began in a batch, to take back what a refused one pushed.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
@@ -126,7 +131,7 @@ impl Tx {
         Self::new(Inner::PostgresWrite(tx), ground)
     }
 
-    pub(super) fn sqlite_reader(reader: PoolConnection<Sqlite>, ground: Ground) -> Self {
+    pub(super) fn sqlite_reader(reader: Reading, ground: Ground) -> Self {
         Self::new(Inner::SqliteRead(reader), ground)
     }
 
@@ -241,6 +246,45 @@ impl Tx {
         self.events.push(event);
     }
 
+    /// A row known by heart, where that is as good as reading it: on SQLite,
+    /// whose only writer tells of every change before anything else is done,
+    /// and unless this very write, or one that it shares its commit with, has
+    /// changed it. `None` says: read it.
+    pub fn by_heart<V: Clone + Send + Sync + 'static>(
+        &self,
+        known: &Known<V>,
+        id: &str,
+    ) -> Option<V> {
+        match self.inner {
+            Inner::SqliteWrite(_) | Inner::SqliteRead(_) => {}
+            Inner::PostgresWrite(_) | Inner::PostgresRead(_) => return None,
+        }
+        if self.has_changed(known.topic(), Some(id)) {
+            return None;
+        }
+        known.get(id)
+    }
+
+    /// Keeps by heart a row that was read here after `ticket` was taken, unless
+    /// it may never be committed as it was read.
+    pub fn learn<V: Clone + Send + Sync + 'static>(
+        &self,
+        known: &Known<V>,
+        ticket: Ticket,
+        id: &str,
+        row: V,
+    ) {
+        if !self.has_changed(known.topic(), None) {
+            known.keep(ticket, id, row);
+        }
+    }
+
+    fn has_changed(&self, topic: &str, id: Option<&str>) -> bool {
+        self.signals
+            .iter()
+            .any(|signal| signal.topic == topic && id.is_none_or(|id| signal.id == id))
+    }
+
     /// Wakes pages and waiters once this write is committed.
     pub fn signal(&mut self, person: Option<&str>, topic: &str, id: &str) {
         self.signals.push(Signal {
@@ -267,8 +311,11 @@ impl Tx {
 
     async fn write_events(&mut self) -> Result<(), Error> {
         let events = std::mem::take(&mut self.events);
-        // SQLite takes 32,766 parameters a statement; 11 a row.
-        for some in events.chunks(500) {
+        let mut rest = &events[..];
+        // In powers of two, so that the few texts there are stay prepared.
+        while !rest.is_empty() {
+            let some;
+            (some, rest) = rest.split_at(MOST_ROWS.min(1 << rest.len().ilog2()));
             on!(&mut self.inner, connection, Wrap => {
                 let mut insert = QueryBuilder::new(
                     "insert into events (id, at, kind, person_id, client_id, account_id, approval_id, run_id, leaf, leaf_hash) ",

@@ -26,11 +26,11 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
-use domain::oauth::{self, OauthError, Params, RequestHead};
+use domain::oauth::{self, Code, OauthError, Params, RequestHead};
 use serde_json::Value;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::door::{ClientAddress, Door};
+use crate::door::{ClientAddress, Door, Routine};
 
 /// Endpoints that clients call; no cookies here.
 pub fn routes() -> Router<Door> {
@@ -190,12 +190,19 @@ fn text(status: StatusCode, body: String) -> Response {
 pub fn refusal(error: &OauthError) -> Response {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let cause = error.cause.as_deref().unwrap_or_default();
+    // Nothing is wrong: this is how a client that polls is answered.
+    let waits = matches!(error.code, Code::AuthorizationPending | Code::SlowDown);
     if status.is_server_error() {
         tracing::error!(code = error.code.word(), cause, "refused");
+    } else if waits {
+        tracing::debug!(code = error.code.word(), "still waiting");
     } else {
         tracing::info!(code = error.code.word(), description = %error.plain(), cause, "refused");
     }
     let mut response = text(status, error.body());
+    if waits {
+        response.extensions_mut().insert(Routine);
+    }
     if let Some(seconds) = error.retry_after_s {
         response
             .headers_mut()

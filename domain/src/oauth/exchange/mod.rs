@@ -263,10 +263,7 @@ pub(super) async fn exchange(
                 .await?
                 .map_err(|cause| ExchangeRequest::bad_subject(auth0, cause))?;
             let mut reader = engine.store.reader().await?;
-            if !reader
-                .person_is_active(&engine.keys, &named.person_id)
-                .await?
-            {
+            if !reader.person_is_active(engine, &named.person_id).await? {
                 return Err(ExchangeRequest::bad_subject(auth0, "the person is locked"));
             }
             drop(reader);

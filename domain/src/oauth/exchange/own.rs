@@ -78,7 +78,7 @@ pub(super) async fn issue(
             let (engine, client_id, audience) = (at.clone(), client_id.clone(), to.clone());
             let (person, jti) = (person.clone(), jti.clone());
             Box::pin(async move {
-                if !tx.client_is_active(&engine.keys, &client_id).await? {
+                if !tx.client_is_active(&engine, &client_id).await? {
                     return Err(OauthError::new(
                         Code::InvalidClient,
                         "client authentication failed",
