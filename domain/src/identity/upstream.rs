@@ -356,7 +356,8 @@ fn judge(
         return Err(bad("for somebody else"));
     }
     let now = engine.now() / 1000;
-    let (Some(exp), Some(iat)) = (token.seconds("exp"), token.seconds("iat")) else {
+    let time = |name: &str| token.seconds(name).map_err(bad);
+    let (Some(exp), Some(iat)) = (time("exp")?, time("iat")?) else {
         return Err(bad("without exp or iat"));
     };
     if now >= exp.saturating_add(SKEW_S) {

@@ -65,7 +65,10 @@ pub(super) async fn check(
         return Err(refused("aud must be one string: our issuer"));
     }
     let now = engine.now() / 1000;
-    let exp = token.seconds("exp").ok_or_else(|| refused("without exp"))?;
+    let exp = token
+        .seconds("exp")
+        .map_err(refused)?
+        .ok_or_else(|| refused("without exp"))?;
     if now >= exp.saturating_add(SKEW_S) {
         return Err(refused("it has run out"));
     }
@@ -73,7 +76,8 @@ pub(super) async fn check(
         return Err(refused("exp is more than an hour away"));
     }
     for claim in ["nbf", "iat"] {
-        if token.seconds(claim).is_some_and(|at| at > now + SKEW_S) {
+        let at = token.seconds(claim).map_err(refused)?;
+        if at.is_some_and(|at| at > now + SKEW_S) {
             return Err(refused("it is from the future"));
         }
     }

@@ -92,7 +92,10 @@ pub(super) async fn check(
         .filter(|jti| !jti.is_empty() && jti.len() <= 256)
         .ok_or_else(|| bad("it has no jti"))?;
     let now = engine.now() / 1000;
-    let iat = proof.seconds("iat").ok_or_else(|| bad("it has no iat"))?;
+    let iat = proof
+        .seconds("iat")
+        .map_err(bad)?
+        .ok_or_else(|| bad("it has no iat"))?;
     let window = engine.now() / WINDOW_MS;
     let fresh = proof.text("nonce").is_some_and(|nonce| {
         nonce == nonce_of(engine, window) || nonce == nonce_of(engine, window - 1)

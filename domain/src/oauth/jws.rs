@@ -21,6 +21,8 @@ pub(crate) const LONGEST: usize = 8 * 1024;
 /// The largest RSA modulus and the largest number of keys in a set.
 const RSA_BYTES: std::ops::RangeInclusive<usize> = 256..=512;
 const MOST_KEYS: usize = 20;
+/// The end of the year 9999, which is as far as a NumericDate can be meant.
+const LAST_SECOND: i64 = 253_402_300_799;
 
 /// The algorithms we take from others, as discovery names them.
 pub const ALGORITHMS: [&str; 5] = ["ES256", "EdDSA", "RS256", "PS256", "ES384"];
@@ -86,14 +88,26 @@ impl<'a> Compact<'a> {
         self.claims.get(name).and_then(Value::as_str)
     }
 
-    /// A time claim in whole Unix seconds (a NumericDate may have a fraction).
-    pub(crate) fn seconds(&self, name: &str) -> Option<i64> {
-        let value = self.claims.get(name)?;
-        value.as_i64().or_else(|| {
+    /// A time claim in whole Unix seconds (a NumericDate may have a fraction,
+    /// RFC 7519 §2); `None` when it is not there.
+    ///
+    /// # Errors
+    /// What is no number, or no moment between 1970 and the year 9999: no claim
+    /// that cannot be judged passes for one that is missing, and no sum with
+    /// a time ever runs over.
+    pub(crate) fn seconds(&self, name: &str) -> Result<Option<i64>, &'static str> {
+        let Some(value) = self.claims.get(name) else {
+            return Ok(None);
+        };
+        #[allow(clippy::cast_possible_truncation, reason = "a checked range")]
+        let whole = value.as_i64().or_else(|| {
             let number = value.as_f64()?;
-            #[allow(clippy::cast_possible_truncation, reason = "a checked range")]
             (number.is_finite() && number.abs() < 1e15).then_some(number as i64)
-        })
+        });
+        match whole {
+            Some(at @ 0..=LAST_SECOND) => Ok(Some(at)),
+            _ => Err("with a time that is none"),
+        }
     }
 
     /// The type, without `application/` and in small letters (RFC 9068 §4).
@@ -269,5 +283,121 @@ mod tests {
         assert!(key_set(&set).is_err());
         let set = serde_json::json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "AA" }] });
         assert!(key_set(&set).is_err());
+    }
+
+    fn token(header: &str, claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(header), part(claims), part("signature"))
+    }
+
+    #[test]
+    fn a_header_or_claim_that_occurs_twice_is_refused() {
+        let good = token(r#"{"alg":"ES256"}"#, r#"{"sub":"a"}"#);
+        assert!(Compact::parse(&good).is_ok());
+        for (header, claims) in [
+            (r#"{"alg":"none","alg":"ES256"}"#, r#"{"sub":"a"}"#),
+            (r#"{"alg":"ES256","\u0061lg":"none"}"#, r#"{"sub":"a"}"#),
+            (r#"{"alg":"ES256"}"#, r#"{"sub":"a","sub":"b"}"#),
+            (r#"{"alg":"ES256"}"#, r#"{"act":{"sub":"a","sub":"b"}}"#),
+        ] {
+            assert!(
+                Compact::parse(&token(header, claims)).is_err(),
+                "{header} {claims}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_too_long_or_too_deep_is_not_taken_apart() {
+        let long = format!(r#"{{"x":"{}"}}"#, "x".repeat(LONGEST));
+        let long = token(r#"{"alg":"ES256"}"#, &long);
+        assert_eq!(
+            Compact::parse(&long).err(),
+            Some("longer than any token we take")
+        );
+        for (depth, good) in [(31, true), (32, false), (2000, false)] {
+            let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            let in_claims = token(r#"{"alg":"ES256"}"#, &deep);
+            assert_eq!(Compact::parse(&in_claims).is_ok(), good, "{depth}");
+            let in_header = token(&deep, "{}");
+            assert_eq!(Compact::parse(&in_header).is_ok(), good, "{depth}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_too_large_or_too_small_is_never_used() {
+        let signed = |alg: &str| token(&format!(r#"{{"alg":"{alg}"}}"#), "{}");
+        let bytes = |length: usize| URL_SAFE_NO_PAD.encode(vec![0xff; length]);
+        let size = "an RSA key has 2048 to 4096 bits";
+        let point = "the key's point has another size";
+        for (alg, key, cause) in [
+            (
+                "RS256",
+                serde_json::json!({ "kty": "RSA", "n": bytes(128), "e": "AQAB" }),
+                size,
+            ),
+            (
+                "RS256",
+                serde_json::json!({ "kty": "RSA", "n": bytes(513), "e": "AQAB" }),
+                size,
+            ),
+            (
+                "PS256",
+                serde_json::json!({ "kty": "RSA", "n": bytes(2048), "e": "AQAB" }),
+                size,
+            ),
+            (
+                "RS256",
+                serde_json::json!({ "kty": "RSA", "n": bytes(256), "e": bytes(9) }),
+                size,
+            ),
+            (
+                "ES256",
+                serde_json::json!({ "kty": "EC", "crv": "P-256", "x": bytes(33), "y": bytes(32) }),
+                point,
+            ),
+            (
+                "ES384",
+                serde_json::json!({ "kty": "EC", "crv": "P-384", "x": bytes(48), "y": bytes(32) }),
+                point,
+            ),
+            (
+                "EdDSA",
+                serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": bytes(31) }),
+                point,
+            ),
+        ] {
+            let token = signed(alg);
+            let token = Compact::parse(&token).unwrap();
+            assert_eq!(token.verify(key.as_object().unwrap()), Err(cause), "{key}");
+        }
+        let key = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": bytes(32) });
+        let set = |many: usize| serde_json::json!({ "keys": vec![key.clone(); many] });
+        assert!(key_set(&set(MOST_KEYS)).is_ok());
+        assert!(key_set(&set(MOST_KEYS + 1)).is_err());
+    }
+
+    #[test]
+    fn an_algorithm_that_does_not_fit_the_key_is_refused() {
+        // The classic: a public key taken for the secret of an HMAC, or none at all.
+        let bytes = |length: usize| URL_SAFE_NO_PAD.encode(vec![0xff; length]);
+        let rsa = serde_json::json!({ "kty": "RSA", "n": bytes(256), "e": "AQAB" });
+        let p256 =
+            serde_json::json!({ "kty": "EC", "crv": "P-256", "x": bytes(32), "y": bytes(32) });
+        let shared = serde_json::json!({ "kty": "oct", "k": bytes(32) });
+        for (key, algorithms) in [
+            (&rsa, &["none", "HS256", "ES256", "EdDSA", "rs256", ""][..]),
+            (&p256, &["none", "HS256", "RS256", "ES384", "EdDSA"]),
+            (&shared, &["none", "HS256", "RS256", "ES256"]),
+        ] {
+            for alg in algorithms {
+                let token = token(&format!(r#"{{"alg":"{alg}"}}"#), "{}");
+                let outcome = Compact::parse(&token)
+                    .unwrap()
+                    .verify(key.as_object().unwrap());
+                let cause = "the algorithm does not fit the key, or is not taken here";
+                assert_eq!(outcome, Err(cause), "{alg} {key}");
+            }
+        }
     }
 }

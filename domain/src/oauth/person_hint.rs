@@ -83,7 +83,10 @@ async fn of_login_hint_token(
         .await
         .map_err(|cause| refused(&cause))?;
     let now = engine.now() / 1000;
-    let exp = token.seconds("exp").ok_or_else(|| refused("without exp"))?;
+    let exp = token
+        .seconds("exp")
+        .map_err(refused)?
+        .ok_or_else(|| refused("without exp"))?;
     if now >= exp.saturating_add(SKEW_S) {
         return Err(OauthError::new(
             Code::ExpiredLoginHintToken,
@@ -94,7 +97,8 @@ async fn of_login_hint_token(
         return Err(refused("exp is more than an hour away"));
     }
     for claim in ["nbf", "iat"] {
-        if token.seconds(claim).is_some_and(|at| at > now + SKEW_S) {
+        let at = token.seconds(claim).map_err(refused)?;
+        if at.is_some_and(|at| at > now + SKEW_S) {
             return Err(refused("it is from the future"));
         }
     }

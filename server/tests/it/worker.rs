@@ -185,6 +185,11 @@ async fn a_jwt_that_is_not_exactly_right_names_nobody() {
         ("iat", json!(now - 61)),
         ("iat", json!(now + 120)),
         ("nbf", json!(now + 120)),
+        // A minute of skew and no more; sums that run over; what is no time.
+        ("nbf", json!(now + 61)),
+        ("nbf", json!("soon")),
+        ("iat", json!(i64::MIN)),
+        ("exp", json!(i64::MAX)),
         ("audit_context", json!("x".repeat(1025))),
     ];
     for (number, (claim, value)) in table.into_iter().enumerate() {

@@ -133,8 +133,11 @@ async fn read(
         return bad("aud is not our issuer");
     }
     let now = engine.now() / 1000;
-    let (Some(iat), Some(exp)) = (token.seconds("iat"), token.seconds("exp")) else {
-        return bad("without iat or exp");
+    let time = |name: &str| token.seconds(name);
+    let (iat, exp, nbf) = match (time("iat"), time("exp"), time("nbf")) {
+        (Ok(Some(iat)), Ok(Some(exp)), Ok(nbf)) => (iat, exp, nbf),
+        (Err(cause), ..) | (_, Err(cause), _) | (.., Err(cause)) => return bad(cause),
+        _ => return bad("without iat or exp"),
     };
     if now >= exp || now - iat > LONGEST_S {
         return bad("it has run out");
@@ -142,7 +145,7 @@ async fn read(
     if exp - iat > LONGEST_S {
         return bad("good for more than a minute");
     }
-    if iat > now + SKEW_S || token.seconds("nbf").is_some_and(|at| at > now + SKEW_S) {
+    if iat > now + SKEW_S || nbf.is_some_and(|at| at > now + SKEW_S) {
         return bad("from the future");
     }
     let text = |name: &str| {

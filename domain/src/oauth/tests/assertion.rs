@@ -186,3 +186,33 @@ async fn keys_that_cannot_work_are_refused_at_registration() {
         assert!(register(&bench, new).await.is_err(), "{metadata}");
     }
 }
+
+#[tokio::test]
+async fn clocks_may_differ_by_a_minute_at_most_for_an_assertion() {
+    let scene = scene().await;
+    let now = scene.bench.now() / 1000;
+    for (number, (member, value, good)) in [
+        ("exp", json!(now - 59), true),
+        ("exp", json!(now - 60), false),
+        ("nbf", json!(now + 60), true),
+        ("nbf", json!(now + 61), false),
+        ("iat", json!(now + 60), true),
+        ("iat", json!(now + 61), false),
+        // What cannot be judged does not pass for what is missing.
+        ("nbf", json!("soon"), false),
+        ("nbf", Value::Null, false),
+        ("iat", json!(i64::MIN), false),
+        ("iat", json!(-1), false),
+        ("exp", json!(i64::MAX), false),
+        ("exp", json!(1e300), false),
+        ("exp", json!([now + 60]), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut claims = scene.claims(&format!("skew {number}"));
+        claims[member] = value.clone();
+        let answer = scene.ask_with(&header(), &claims).await;
+        assert_eq!(answer.is_ok(), good, "{member} {value}");
+    }
+}

@@ -285,3 +285,28 @@ async fn a_public_clients_refresh_token_is_bound_to_the_key_of_its_code() {
         .unwrap();
     assert!(second.bound);
 }
+
+#[tokio::test]
+async fn clocks_may_differ_by_a_minute_at_most_for_a_proof() {
+    let scene = scene().await;
+    let now = scene.bench.now() / 1000;
+    for (number, (iat, good)) in [
+        (json!(now - 60), true),
+        (json!(now - 61), false),
+        (json!(now + 60), true),
+        (json!(now + 61), false),
+        // A difference that would run over is no small one.
+        (json!(i64::MIN), false),
+        (json!(i64::MIN + now), false),
+        (json!(i64::MAX), false),
+        (json!(now.to_string()), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut claims = scene.claims(&format!("skew {number}"));
+        claims["iat"] = iat.clone();
+        let answer = scene.ask(scene.proof(&claims)).await;
+        assert_eq!(answer.is_ok(), good, "{iat}");
+    }
+}

@@ -172,3 +172,26 @@ async fn a_login_hint_token_that_is_not_in_order_names_nobody() {
         assert_eq!(refused.code, Code::InvalidRequest);
     }
 }
+
+#[tokio::test]
+async fn clocks_may_differ_by_a_minute_at_most_for_a_login_hint_token() {
+    let scene = Scene::new().await;
+    scene
+        .bench
+        .tokens(&scene.client, &scene.ada, "openid")
+        .await;
+    let now = scene.bench.now() / 1000;
+    for (changes, good) in [
+        (json!({ "exp": now - 59 }), true),
+        (json!({ "exp": now - 60 }), false),
+        (json!({ "iat": now + 60 }), true),
+        (json!({ "iat": now + 61 }), false),
+        (json!({ "nbf": now + 60 }), true),
+        (json!({ "nbf": now + 61 }), false),
+        (json!({ "nbf": "soon" }), false),
+        (json!({ "iat": i64::MIN }), false),
+        (json!({ "exp": i64::MAX }), false),
+    ] {
+        assert_eq!(scene.ask_with(&changes).await.is_ok(), good, "{changes}");
+    }
+}
