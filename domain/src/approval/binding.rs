@@ -1,6 +1,8 @@
 //! The binding message: a short text that the agent and the decision page both
 //! show, so that the person can tell they belong together (CIBA Core §7.1).
 
+use super::lookalikes::is_lookalike;
+
 /// How many visible characters it may have.
 pub const MAX_BINDING_MESSAGE: usize = 64;
 
@@ -11,7 +13,7 @@ pub struct BindingMessage(String);
 /// Whether a character could hide, reorder or fake what a person reads:
 /// controls, bidirectional formatting, and characters without a shape.
 #[must_use]
-pub(super) fn is_deceptive(character: char) -> bool {
+pub(crate) fn is_deceptive(character: char) -> bool {
     matches!(character,
         '\u{00ad}' | '\u{034f}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
         | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -22,7 +24,8 @@ pub(super) fn is_deceptive(character: char) -> bool {
 
 impl BindingMessage {
     /// Checks a message. White space at the ends is dropped; what is left must
-    /// be 1 to 64 characters, none of them control, bidirectional or invisible.
+    /// be 1 to 64 characters, none of them control, bidirectional or invisible,
+    /// and no word may be one that only looks like another.
     ///
     /// # Errors
     /// A sentence for `invalid_binding_message` (CIBA Core §13).
@@ -36,6 +39,9 @@ impl BindingMessage {
         }
         if text.chars().count() > MAX_BINDING_MESSAGE {
             return Err("the binding message is longer than 64 characters");
+        }
+        if is_lookalike(text) {
+            return Err("the binding message has letters that look like those of another script");
         }
         Ok(Self(text.to_owned()))
     }
@@ -95,5 +101,14 @@ mod tests {
         assert!(BindingMessage::parse("").is_err());
         assert!(BindingMessage::parse("   ").is_err());
         assert_eq!(BindingMessage::parse("  K7-42 ").unwrap().text(), "K7-42");
+    }
+
+    #[test]
+    fn a_message_that_looks_like_another_is_refused() {
+        // Kelvin, Cyrillic К, mathematical K: each looks like K7-42.
+        for fake in ["\u{212a}7-42", "\u{41a}7-42", "\u{1d40a}7-42"] {
+            assert!(BindingMessage::parse(fake).is_err(), "{fake}");
+        }
+        assert!(BindingMessage::parse("K7-42").is_ok());
     }
 }

@@ -23,6 +23,7 @@ mod call;
 mod decide;
 mod execute;
 mod memory;
+mod lookalikes;
 mod read;
 mod redeem;
 mod render;
@@ -32,11 +33,13 @@ pub mod types;
 
 pub use ask::{Ask, Asked, DEFAULT_EXPIRY_S, MAX_EXPIRY_S, PersonHint, Shows, ask, ask_showing};
 pub use ask_error::AskError;
+pub(crate) use binding::is_deceptive;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};
 pub use execute::{CallEnd, CallError, call_ended, consume_call, settle_lost_calls};
 pub use memory::Memory;
+pub(crate) use lookalikes::is_lookalike;
 pub(crate) use read::of_client;
 pub use read::{
     Approval, CallState, DecisionMade, Filter, NOT_SENT, Outcome, decisions, find_by_auth_req,

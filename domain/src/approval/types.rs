@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::binding::is_deceptive;
 use super::call::ExactCall;
+use super::lookalikes::is_lookalike;
 use super::render::Risk;
 
 /// How many display-only entries one request may have.
@@ -137,6 +138,11 @@ fn line(name: &str, text: &str) -> Result<(), String> {
     if text.trim().is_empty() || text.chars().count() > 200 || text.chars().any(is_deceptive) {
         return Err(format!(
             "`{name}` must be 1 to 200 visible characters on one line"
+        ));
+    }
+    if is_lookalike(text) {
+        return Err(format!(
+            "`{name}` has letters that look like those of another script"
         ));
     }
     Ok(())
@@ -390,6 +396,7 @@ mod tests {
             r#"[{"type":"deployment","service":"a","version":"1","more":"x"}]"#,
             r#"[{"type":"deployment","service":"a\u202eb","version":"1"}]"#,
             r#"[{"type":"deployment","service":"a","version":1}]"#,
+            r#"[{"type":"payment","amount":"1","currency":"EUR","payee":"\u0410CME"}]"#,
             r#"[{"type":"payment","amount":"1e3","currency":"EUR","payee":"x"}]"#,
             r#"[{"type":"payment","amount":"1","currency":"eur","payee":"x"}]"#,
             r#"[{"type":"slack_message","connection":"c","channel":"x","text":"a\u0000"}]"#,
