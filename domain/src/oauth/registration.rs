@@ -5,6 +5,7 @@ use url::Url;
 use super::client_metadata::{AuthMethod, ClientMetadata};
 use super::clients::{Client, ClientKind, ClientState, Error, GrantType, Source, secret_hash};
 use crate::Engine;
+use crate::approval;
 use crate::audit::{Event, Kind};
 use crate::ids;
 use crate::secret::Secret;
@@ -84,11 +85,42 @@ fn invalid<T>(sentence: impl Into<String>) -> Result<T, Error> {
     Err(Error::Invalid(sentence.into()))
 }
 
+/// Whether everybody reads the same host: an address as RFC 3986 §2 spells it,
+/// whose authority stands there as the parser of browsers understands it.
+/// That one mends what it is given (a backslash, a missing slash, `0x7f.1`, a
+/// line end), and who compares or shows the text would see another host.
+fn is_plain(text: &str, url: &Url) -> bool {
+    let spelled = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
+    if !text.bytes().all(spelled) {
+        return false;
+    }
+    let rest = text.get(url.scheme().len()..).unwrap_or_default();
+    let Some(rest) = rest.strip_prefix("://") else {
+        return !url.has_authority();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let port = match url.port() {
+        Some(port) => format!(":{port}"),
+        None => String::new(),
+    };
+    let host = authority.strip_suffix(&port).unwrap_or(authority);
+    // The port that a scheme has anyway may be written or not.
+    let host = match (url.scheme(), url.port()) {
+        ("https", None) => host.strip_suffix(":443").unwrap_or(host),
+        ("http", None) => host.strip_suffix(":80").unwrap_or(host),
+        _ => host,
+    };
+    host.eq_ignore_ascii_case(url.host_str().unwrap_or_default())
+}
+
 /// Whether codes may ever be sent there (RFC 9700 §2.1, RFC 8252 §7).
 pub(super) fn check_redirect(text: &str) -> Result<(), Error> {
     let Ok(url) = Url::parse(text) else {
         return invalid(format!("{text} is not an absolute address"));
     };
+    if !is_plain(text, &url) {
+        return invalid(format!("{text:?} is not an address in plain form"));
+    }
     if text.contains('#') || !url.username().is_empty() || url.password().is_some() {
         return invalid(format!("{text} must have no fragment and no user"));
     }
@@ -109,10 +141,14 @@ pub(super) fn check_redirect(text: &str) -> Result<(), Error> {
 pub(super) fn check(new: &NewClient) -> Result<(), Error> {
     let visible = |text: &str| {
         let length = text.chars().count();
-        (1..=100).contains(&length) && !text.chars().any(char::is_control)
+        (1..=100).contains(&length) && !text.chars().any(approval::is_deceptive)
     };
     if !visible(new.name.trim()) {
-        return invalid("a client's name has 1 to 100 characters");
+        return invalid("a client's name has 1 to 100 visible characters");
+    }
+    // People trust a client by its name, and anybody may be allowed to register one.
+    if approval::is_lookalike(&new.name) {
+        return invalid("a client's name has letters that look like those of another script");
     }
     if let Some(id) = &new.id {
         let right = (3..=100).contains(&id.len())
@@ -233,5 +269,68 @@ pub async fn register(
     match done {
         Err(error) if error.is_unique_violation() => Err(Error::Taken),
         done => Ok(done.map(|()| (client, secret))?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_two_readers_could_take_for_two_hosts_is_refused() {
+        for good in [
+            "https://a.example/cb",
+            "https://A.example:443/cb?x=1",
+            "https://a.example:8443",
+            "http://127.0.0.1:9/cb",
+            "http://[::1]/cb",
+            "http://localhost:80/",
+            "com.example.app:/cb",
+            "com.example.app://sign-in/cb",
+            "https://xn--exmple-cua.example/",
+        ] {
+            check_redirect(good).unwrap_or_else(|error| panic!("{good}: {error}"));
+        }
+        for bad in [
+            "https://a.example\\.evil.example/",
+            "https://a.example\\@evil.example/",
+            "https:a.example/cb",
+            "https:/a.example/cb",
+            "https:\\\\a.example/cb",
+            "https://@a.example/",
+            "https://:@a.example/",
+            "https://a.example@evil.example/",
+            "https://a.example:443:@evil.example/",
+            "https://a.ex\nample/",
+            "https://a.example/\tcb",
+            " https://a.example/",
+            "https://a.example/cb ",
+            "https://exämple.example/",
+            "https://%61.example/",
+            "http://0x7f.1/cb",
+            "http://2130706433/cb",
+            "https://a.example/#x",
+            "https://a.example/<script>",
+            "https://a。example/",
+        ] {
+            assert!(check_redirect(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_deceives_is_nobodys() {
+        for name in [
+            "G\u{3bf}\u{3bf}gle",
+            "Bank\u{202e}tob",
+            "A\u{200b}",
+            "\u{1d400}ttorn",
+        ] {
+            let new = NewClient::confidential(name, Source::Registration);
+            assert!(check(&new).is_err(), "{name}");
+        }
+        for name in ["Release bot", "Помощник", "秘書 AI", "Ärzte-Agent 2"] {
+            let new = NewClient::confidential(name, Source::Registration);
+            assert!(check(&new).is_ok(), "{name}");
+        }
     }
 }
