@@ -49,7 +49,11 @@ impl PersonHint {
     /// `email` or `opaque`; other members are ignored.
     #[must_use]
     pub fn from_subject(members: &Map<String, Value>) -> Option<Self> {
-        let member = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
+        // A NUL names nobody, and PostgreSQL would not even look.
+        let member = |name: &str| {
+            let text = members.get(name).and_then(Value::as_str);
+            text.filter(|text| !text.contains('\0')).map(str::to_owned)
+        };
         match member("format")?.as_str() {
             "iss_sub" => member("iss")
                 .zip(member("sub"))
@@ -75,7 +79,7 @@ impl PersonHint {
                 "login_hint must have format iss_sub with iss and sub, email with email, or opaque with id",
             ));
         }
-        if text.is_empty() || text.len() > 320 {
+        if text.is_empty() || text.len() > 320 || text.contains('\0') {
             return Err(AskError::InvalidRequest("login_hint is empty or too long"));
         }
         Ok(if text.contains('@') {
@@ -429,6 +433,8 @@ mod tests {
             r#"{"format":"iss_sub","iss":"x"}"#,
             r#"{"format":"phone_number","phone_number":"1"}"#,
             r#"{"format":"iss_sub","iss":"x","sub":"a","sub":"b"}"#,
+            r#"{"format":"opaque","id":"a\u0000"}"#,
+            "a\0@example.com",
             "{",
         ] {
             assert!(PersonHint::from_login_hint(bad).is_err(), "{bad}");

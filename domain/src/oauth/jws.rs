@@ -83,9 +83,11 @@ impl<'a> Compact<'a> {
         self.header.get(name).and_then(Value::as_str)
     }
 
-    /// A text claim.
+    /// A text claim. One with a NUL is none: it names nobody, and PostgreSQL
+    /// would not even look.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.claims.get(name).and_then(Value::as_str)
+        let text = self.claims.get(name).and_then(Value::as_str);
+        text.filter(|text| !text.contains('\0'))
     }
 
     /// A time claim in whole Unix seconds (a NumericDate may have a fraction,
@@ -305,6 +307,13 @@ mod tests {
                 "{header} {claims}"
             );
         }
+    }
+
+    #[test]
+    fn a_text_claim_with_a_nul_is_none() {
+        let token = token(r#"{"alg":"ES256"}"#, r#"{"sub":"a\u0000","iss":"a"}"#);
+        let token = Compact::parse(&token).unwrap();
+        assert_eq!((token.text("sub"), token.text("iss")), (None, Some("a")));
     }
 
     #[test]

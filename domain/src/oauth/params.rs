@@ -44,6 +44,10 @@ impl Params {
         if self.values.len() + self.resources.len() >= MOST {
             return Err(OauthError::request("there are too many parameters"));
         }
+        // No parameter has one (RFC 6749 appendix A), and PostgreSQL takes none.
+        if name.contains('\0') || value.contains('\0') {
+            return Err(OauthError::request("a parameter holds a NUL"));
+        }
         if name == "resource" {
             if !value.is_empty() {
                 self.resources.push(value);
@@ -241,8 +245,8 @@ fn pairs(bytes: &[u8]) -> Result<Vec<(String, String)>, OauthError> {
         .collect()
 }
 
-/// Decodes one name or value of a form. Broken escapes and what is not UTF-8
-/// are refused, never replaced.
+/// Decodes one name or value of a form. Broken escapes, NUL and what is not
+/// UTF-8 are refused, never replaced.
 ///
 /// # Errors
 /// `invalid_request`.
@@ -264,6 +268,9 @@ pub fn decode(bytes: &[u8]) -> Result<String, OauthError> {
             }
             byte => *byte,
         });
+    }
+    if out.contains(&0) {
+        return Err(broken());
     }
     String::from_utf8(out).map_err(|_| broken())
 }
@@ -317,6 +324,18 @@ mod tests {
         assert!(Params::form(b"a=%f").is_err());
         assert!(Params::form(b"a=%ff").is_err());
         assert_eq!(Params::form(b"a=%C3%A4+b").unwrap().get("a"), Some("ä b"));
+    }
+
+    #[test]
+    fn a_nul_is_refused_wherever_it_stands() {
+        assert!(Params::form(b"login_hint=a%00@b.example").is_err());
+        assert!(Params::form(b"a%00=b").is_err());
+        assert!(Params::form(b"a=\0").is_err());
+        assert!(Params::query(b"login_hint=%00").is_err());
+        assert!(Params::json(br#"{"login_hint":"a\u0000"}"#).is_err());
+        assert!(Params::json(br#"{"resource":["\u0000"]}"#).is_err());
+        assert!(Params::new([("client_id", "a\0")]).is_err());
+        assert!(decode(b"client%00").is_err());
     }
 
     #[test]

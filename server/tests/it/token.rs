@@ -89,13 +89,18 @@ async fn a_client_that_is_not_who_it_says_is_challenged_only_where_it_used_basic
 async fn a_body_that_is_not_a_clean_form_or_object_is_refused() {
     let house = House::open().await;
     let long = format!("grant_type={}", "x".repeat(256 * 1024));
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40));
+    let many: Vec<String> = (0..100).map(|number| format!("p{number}=x")).collect();
     let wrong: &[(&str, Vec<u8>, u16)] = &[
         (FORM, b"".to_vec(), 401),
         (FORM, b"grant_type=a&grant_type=a".to_vec(), 400),
         (FORM, b"client_id=\xff\xfe".to_vec(), 400),
         (FORM, b"client_id=%ff".to_vec(), 400),
         (FORM, b"client_id=%zz".to_vec(), 400),
+        (FORM, b"client_id=a%00".to_vec(), 400),
         (FORM, long.into_bytes(), 413),
+        (FORM, many.join("&").into_bytes(), 400),
+        (JSON, deep.into_bytes(), 400),
         (JSON, b"[]".to_vec(), 400),
         (JSON, b"\"client_id\"".to_vec(), 400),
         (JSON, b"{".to_vec(), 400),
