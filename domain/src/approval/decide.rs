@@ -284,6 +284,10 @@ pub async fn cancel(
                     .await?
                     .filter(|kept| kept.approval.client_id == client)
                     .ok_or(DecideError::NotFound)?;
+                // Whatever the upkeep has marked yet: what ran out has ended.
+                if kept.approval.state == State::Pending && kept.approval.expires_at <= tx.now() {
+                    return Err(DecideError::Expired);
+                }
                 match carry_out(
                     tx,
                     &engine,

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::clients::{Client, Delivery};
+use super::clients::{Client, ClientKind, Delivery};
 use super::error::{Code, OauthError};
 use super::first::{Authorized, First};
 use super::request_head::RequestHead;
@@ -46,6 +46,14 @@ pub(super) async fn redeem(
     auth_req_id: &Secret<String>,
     jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
+    // CIBA Core §4: only a client that can be authenticated. Registration sees to
+    // it; a client that became public since gets nothing either.
+    if client.kind == ClientKind::Public {
+        return Err(OauthError::new(
+            Code::UnauthorizedClient,
+            "a public client asks for no approvals",
+        ));
+    }
     if client.metadata.backchannel_token_delivery_mode == Delivery::Push {
         // CIBA Core §11.
         return Err(OauthError::new(

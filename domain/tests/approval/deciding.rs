@@ -55,6 +55,50 @@ async fn a_denied_approval_cannot_be_approved_later() {
 }
 
 #[tokio::test]
+async fn an_approved_request_cannot_be_denied_later() {
+    let story = story().await;
+    let asked = story.asked().await;
+    let id = &asked.approval_id;
+    story.decide(id, Decision::Approve).await.unwrap();
+    for late in [Decision::Deny, Decision::Approve] {
+        let late = story.decide(id, late).await;
+        let state = State::Approved;
+        assert!(matches!(late, Err(DecideError::AlreadyDecided { state: was }) if was == state));
+    }
+    assert!(story.poll(&asked).await.is_ok());
+    for late in [Decision::Deny, Decision::Approve] {
+        let late = story.decide(id, late).await;
+        let state = State::Consumed;
+        assert!(matches!(late, Err(DecideError::AlreadyDecided { state: was }) if was == state));
+    }
+    let made = approval::decisions(&story.bench, id).await.unwrap();
+    assert_eq!(made.len(), 1);
+}
+
+#[tokio::test]
+async fn after_its_time_a_request_can_be_neither_approved_denied_nor_cancelled() {
+    for swept in [false, true] {
+        let story = story().await;
+        let asked = story.asked().await;
+        let id = &asked.approval_id;
+        story.bench.advance(Duration::from_secs(300));
+        if swept {
+            approval::expire_due(&story.bench).await.unwrap();
+        }
+        let cancelled = approval::cancel(&story.bench, &story.client.id, id).await;
+        assert!(matches!(cancelled, Err(DecideError::Expired)), "{swept}");
+        for late in [Decision::Approve, Decision::Deny] {
+            let late = story.decide(id, late).await;
+            assert!(matches!(late, Err(DecideError::Expired)), "{swept}");
+        }
+        let polled = story.poll(&asked).await;
+        assert!(matches!(polled, Err(RedeemError::ExpiredToken)), "{swept}");
+        let made = approval::decisions(&story.bench, id).await.unwrap();
+        assert_eq!(made.len(), 0);
+    }
+}
+
+#[tokio::test]
 async fn nobody_decides_for_somebody_else() {
     let story = story().await;
     let asked = story.asked().await;

@@ -126,3 +126,22 @@ async fn outside_the_demo_no_address_plays_the_person() {
         );
     }
 }
+
+#[tokio::test]
+async fn headers_are_bounded_in_number_and_length() {
+    let house = House::open().await;
+    for path in ["/oauth/token", "/bc-authorize", "/sign-in", "/proxy/x/y"] {
+        let mut many = house.request(Method::POST, path, "");
+        for number in 0..200 {
+            many = many.header(format!("x-{number}"), "x");
+        }
+        assert_eq!(house.send(many).await.status, 431, "{path}");
+        let long = house
+            .request(Method::POST, path, "")
+            .header("x-long", "x".repeat(1024 * 1024));
+        // The server may have hung up before all of it was sent.
+        if let Ok(answer) = long.send().await {
+            assert_eq!(answer.status(), 431, "{path}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod accounts;
 mod approve;
 mod authorize;
 mod backchannel;
+mod ciba;
 mod client_document;
 mod crash;
 mod demo;

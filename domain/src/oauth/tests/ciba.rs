@@ -5,7 +5,9 @@ use crate::approval::{self, Channel, Decide, Decision, decide};
 use crate::audit::Kind;
 use crate::identity::user_code::CodeError;
 use crate::identity::{self, Person, State};
-use crate::oauth::{access, backchannel};
+use crate::oauth::{
+    ClientKind, ClientState, GrantType, NewClient, Source, access, backchannel, clients,
+};
 
 const DETAILS: &str = r#"[{"type":"deployment","service":"shop","version":"2.1"}]"#;
 
@@ -247,4 +249,71 @@ fn what_went_wrong_with_the_database_is_not_told_to_a_client_that_sent_a_code() 
         (told.code, told.status),
         (Code::TemporarilyUnavailable, 503)
     );
+}
+
+#[tokio::test]
+async fn a_client_frozen_after_approving_gets_nothing_even_past_authentication() {
+    let scene = Scene::new().await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    scene.decide(&approval, Decision::Approve).await;
+    let id = &scene.client.id;
+    clients::freeze(&scene.bench, None, id, ClientState::Frozen)
+        .await
+        .unwrap();
+    assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidClient);
+    // Frozen between authentication and the write: the row is read in it.
+    let request = || token::TokenRequest::Ciba {
+        auth_req_id: auth_req_id.as_str().into(),
+    };
+    let late = token::grant(&scene.bench, request(), &scene.client, None).await;
+    assert_eq!(refused(late), Code::AccessDenied);
+    assert_eq!(events(&scene.bench, Kind::ApprovalConsumed).await, 0);
+}
+
+#[tokio::test]
+async fn a_public_client_neither_asks_nor_redeems() {
+    let scene = Scene::new().await;
+    let (auth_req_id, approval) = scene.request(&[]).await.unwrap();
+    scene.decide(&approval, Decision::Approve).await;
+    // It cannot even be registered for it.
+    let public = |grant_types| NewClient {
+        kind: ClientKind::Public,
+        redirect_uris: vec!["https://app.test/cb".to_owned()],
+        grant_types,
+        ..NewClient::confidential("App", Source::Admin)
+    };
+    let ciba = public(vec![GrantType::Ciba]);
+    assert!(clients::register(&scene.bench, ciba).await.is_err());
+    let code = public(vec![GrantType::AuthorizationCode]);
+    let (app, _) = clients::register(&scene.bench, code).await.unwrap();
+    let pairs = [
+        ("grant_type", "urn:openid:params:grant-type:ciba"),
+        ("auth_req_id", auth_req_id.as_str()),
+    ];
+    let params = |id: &str| {
+        let pairs = pairs.into_iter().chain([("client_id", id)]);
+        Params::new(pairs).unwrap()
+    };
+    let nowhere = RequestHead::default();
+    let answer = token::answer(&scene.bench, &nowhere, &params(&app.id)).await;
+    assert_eq!(refused(answer), Code::UnauthorizedClient);
+    let asked = Params::new([("client_id", app.id.as_str()), ("scope", "openid")]).unwrap();
+    let asked = backchannel::answer(&scene.bench, &nowhere, &asked).await;
+    assert_eq!(
+        asked.err().map(|error| error.code),
+        Some(Code::InvalidClient)
+    );
+    // Nor does a confidential one by its name alone, or one that became public.
+    let answer = token::answer(&scene.bench, &nowhere, &params(&scene.client.id)).await;
+    assert_eq!(refused(answer), Code::InvalidClient);
+    let became = Client {
+        kind: ClientKind::Public,
+        ..scene.client.clone()
+    };
+    let request = token::TokenRequest::Ciba {
+        auth_req_id: auth_req_id.as_str().into(),
+    };
+    let answer = token::grant(&scene.bench, request, &became, None).await;
+    assert_eq!(refused(answer), Code::UnauthorizedClient);
+    scene.poll(&auth_req_id).await.unwrap();
 }
