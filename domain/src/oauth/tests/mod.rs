@@ -10,6 +10,7 @@ mod device;
 mod dpop;
 mod exchange;
 mod exchange_own;
+mod grants;
 mod key;
 mod networks;
 mod person_hint;
