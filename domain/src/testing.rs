@@ -5,6 +5,8 @@
 //! `postgres` and `ATTORN_TEST_POSTGRES` an address of a server on which
 //! databases may be created.
 
+mod names;
+
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,8 @@ use crate::secret::Secret;
 use crate::storage::Location;
 use crate::{Engine, Parts, Settings};
 
+pub use names::ScriptedNames;
+
 /// Where the tests' time begins: 1 January 2027, 00:00 UTC.
 pub const START: i64 = 1_798_761_600_000;
 /// The password of every seeded person.
@@ -46,6 +50,8 @@ pub struct Bench {
     pub engine: Engine,
     /// Its clock, which stands still until it is wound.
     pub clock: ManualClock,
+    /// What names of others lead to, for the guarded client.
+    pub names: ScriptedNames,
     location: Location,
     seed: u64,
     _folder: tempfile::TempDir,
@@ -83,6 +89,7 @@ async fn template() -> Template {
             0,
             Quotas::default(),
             Vec::new(),
+            &ScriptedNames::default(),
         )
         .await;
         engine.store.close().await;
@@ -99,6 +106,7 @@ async fn template() -> Template {
         0,
         Quotas::default(),
         Vec::new(),
+        &ScriptedNames::default(),
     )
     .await;
     engine.store.close().await;
@@ -150,14 +158,16 @@ async fn engine(
     seed: u64,
     quotas: Quotas,
     sign_in: Vec<Upstream>,
+    names: &ScriptedNames,
 ) -> Engine {
+    let guarded = GuardedOutbound::with_names(true, Arc::new(names.clone()));
     let rng = Arc::new(SeededRng::new(seed));
     let parts = Parts {
         database: location.clone(),
         clock: Arc::new(clock.clone()),
         rng: rng.clone(),
         outbound: Arc::new(HttpOutbound::new().expect("an outward client can be made")),
-        guarded: Arc::new(GuardedOutbound::new(true).expect("an outward client can be made")),
+        guarded: Arc::new(guarded.expect("an outward client can be made")),
         settings: Settings {
             issuer: issuer.to_owned(),
             instance: format!("test-{seed}"),
@@ -190,9 +200,11 @@ impl Bench {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let location = database(&folder).await;
         let clock = ManualClock::at(START);
+        let names = ScriptedNames::default();
         Self {
-            engine: engine(&location, &clock, issuer, 1, quotas, sign_in).await,
+            engine: engine(&location, &clock, issuer, 1, quotas, sign_in, &names).await,
             clock,
+            names,
             location,
             seed: 1,
             _folder: folder,
@@ -210,6 +222,7 @@ impl Bench {
         let Self {
             engine: old,
             clock,
+            names,
             location,
             seed,
             _folder,
@@ -225,9 +238,11 @@ impl Bench {
                 seed + 1,
                 settings.quotas,
                 settings.sign_in,
+                &names,
             )
             .await,
             clock,
+            names,
             location,
             seed: seed + 1,
             _folder,

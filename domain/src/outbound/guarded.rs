@@ -83,7 +83,26 @@ pub struct GuardedOutbound {
     allow_loopback: bool,
 }
 
+/// Who says which addresses a name has.
+#[async_trait]
+pub trait Names: Send + Sync + 'static {
+    /// The addresses of a name, now.
+    async fn look_up(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
+}
+
+/// The names as this machine knows them.
+pub struct SystemNames;
+
+#[async_trait]
+impl Names for SystemNames {
+    async fn look_up(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
+        let found = tokio::net::lookup_host((name, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
+
 struct PublicOnly {
+    names: Arc<dyn Names>,
     allow_loopback: bool,
 }
 
@@ -93,11 +112,13 @@ fn allowed(address: IpAddr, allow_loopback: bool) -> bool {
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        let allow_loopback = self.allow_loopback;
+        let (names, allow_loopback) = (self.names.clone(), self.allow_loopback);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found = names.look_up(name.as_str()).await?;
             let good: Vec<SocketAddr> = found
-                .filter(|address| allowed(address.ip(), allow_loopback))
+                .into_iter()
+                .filter(|address| allowed(*address, allow_loopback))
+                .map(|address| SocketAddr::new(address, 0))
                 .collect();
             if good.is_empty() {
                 return Err("the name leads to no public address".into());
@@ -112,11 +133,19 @@ impl GuardedOutbound {
     ///
     /// # Errors
     /// When the TLS set-up of this machine cannot be read.
+    pub fn new(allow_loopback: bool) -> Result<Self, String> {
+        Self::with_names(allow_loopback, Arc::new(SystemNames))
+    }
+
+    /// As [`Self::new`], with names from somewhere else: tests have them change.
+    ///
+    /// # Errors
+    /// When the TLS set-up of this machine cannot be read.
     #[allow(
         clippy::disallowed_methods,
         reason = "the other place that makes an outward client"
     )]
-    pub fn new(allow_loopback: bool) -> Result<Self, String> {
+    pub fn with_names(allow_loopback: bool, names: Arc<dyn Names>) -> Result<Self, String> {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(5))
@@ -124,7 +153,10 @@ impl GuardedOutbound {
             .retry(reqwest::retry::never())
             // A kept connection would outlive what its name means.
             .pool_max_idle_per_host(0)
-            .dns_resolver(Arc::new(PublicOnly { allow_loopback }))
+            .dns_resolver(Arc::new(PublicOnly {
+                names,
+                allow_loopback,
+            }))
             .user_agent(concat!("Attorn/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| error.to_string())?;
@@ -180,6 +212,8 @@ impl Outbound for GuardedOutbound {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
 
     #[test]
@@ -257,5 +291,132 @@ mod tests {
             let outcome = guarded.send(ask).await;
             assert!(matches!(outcome, Err(Error::NotSent(_))), "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_a_call_and_only_public_answers_count() {
+        use crate::testing::ScriptedNames;
+        let inside: IpAddr = "10.0.0.1".parse().unwrap();
+        let outside: IpAddr = "93.184.216.34".parse().unwrap();
+        let names = ScriptedNames::default();
+        let resolver = PublicOnly {
+            names: Arc::new(names.clone()),
+            allow_loopback: false,
+        };
+        names.lead(
+            "rebind.example",
+            [vec![outside], vec![inside, outside], vec![inside]],
+        );
+        let mut found = Vec::new();
+        for _ in 0..3 {
+            let name = "rebind.example".parse().unwrap();
+            let addresses = resolver.resolve(name).await.ok();
+            found.push(addresses.map(|all| all.map(|one| one.ip()).collect::<Vec<_>>()));
+        }
+        assert_eq!(found, [Some(vec![outside]), Some(vec![outside]), None]);
+
+        // No look-up before the one whose answer is connected to.
+        let guarded = GuardedOutbound::with_names(false, Arc::new(names.clone())).unwrap();
+        let ask = Ask {
+            method: http::Method::GET,
+            url: "https://rebind.example/".parse().unwrap(),
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::new(),
+            timeout: Duration::from_secs(2),
+            limit: 10,
+        };
+        assert!(matches!(guarded.send(ask).await, Err(Error::NotSent(_))));
+        assert_eq!(names.looked_up("rebind.example"), 4);
+    }
+
+    const ADDRESS: [&str; 28] = [
+        "https://",
+        "http://",
+        "ftp://",
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "0x7f.1",
+        "017700000001",
+        "2130706433",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "[64:ff9b::a00:1]",
+        "[2002:a00:1::]",
+        "localhost",
+        "example.com",
+        "@",
+        ":",
+        "443",
+        "/",
+        "\\",
+        "#",
+        "?",
+        "%31",
+        ".",
+        "\t",
+        "１",
+        "。",
+        "user",
+    ];
+
+    fn judge(guarded: &GuardedOutbound, text: &str) {
+        let Ok(url) = Url::parse(text) else {
+            return;
+        };
+        if guarded.check(&url).is_err() {
+            return;
+        }
+        crate::fuzz::taken("outward");
+        assert_eq!(url.scheme(), "https", "{text}");
+        assert!(
+            url.username().is_empty() && url.password().is_none(),
+            "{text}"
+        );
+        // Another reader: what the standard library takes for an address is one.
+        let host = url.host_str().unwrap().trim_matches(['[', ']']);
+        if let Ok(address) = host.parse::<IpAddr>() {
+            assert!(is_public(address), "{text}");
+        }
+        // The same once more, written as the parser writes it.
+        let again = Url::parse(url.as_str()).unwrap();
+        assert!(again == url && guarded.check(&again).is_ok());
+    }
+
+    fn address(bytes: [u8; 4]) {
+        let v4 = Ipv4Addr::from(bytes);
+        if !is_public(v4.into()) {
+            let [a, b, c, d] = bytes.map(u16::from);
+            let (high, low) = (a << 8 | b, c << 8 | d);
+            for carrier in [
+                v4.to_ipv6_mapped(),
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+                Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+                v4.to_ipv6_compatible(),
+            ] {
+                assert!(!is_public(carrier.into()), "{v4} inside {carrier}");
+            }
+        }
+        let inside = v4.is_private() || v4.is_loopback() || v4.is_link_local();
+        assert!(!(inside && is_public(v4.into())), "{v4}");
+    }
+
+    #[test]
+    fn addresses_of_others() {
+        // Not caught by the closure, which may hold nothing that a panic could spoil.
+        static GUARDED: LazyLock<GuardedOutbound> =
+            LazyLock::new(|| GuardedOutbound::new(false).unwrap());
+        bolero::check!(name = "outward")
+            .with_iterations(crate::fuzz::INPUTS)
+            .for_each(|input: &[u8]| {
+                judge(&GUARDED, &String::from_utf8_lossy(input));
+                let spelled = crate::fuzz::spell(input, &ADDRESS);
+                judge(&GUARDED, &spelled);
+                judge(&GUARDED, &format!("https://{spelled}"));
+                for four in input.windows(4).take(8) {
+                    address([four[0], four[1], four[2], four[3]]);
+                }
+            });
+        crate::fuzz::has_taken("outward", 2);
     }
 }

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
-pub use guarded::{GuardedOutbound, is_public};
+pub use guarded::{GuardedOutbound, Names, SystemNames, is_public};
 
 /// One call to somebody else's server.
 pub struct Ask {

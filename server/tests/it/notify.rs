@@ -1,6 +1,7 @@
 //! Ping and push: how a client hears of the end of its request (CIBA Core §10).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::approval::{self, Channel, Decide, Decision, Filter};
 use domain::identity;
-use domain::oauth::{ClientMetadata, Delivery, NewClient, Source, notify};
+use domain::oauth::{ClientMetadata, ClientState, Delivery, NewClient, Source, clients, notify};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -83,7 +84,8 @@ impl Scene {
         new.redirect_uris = vec!["https://told.example/callback".to_owned()];
         new.metadata = ClientMetadata {
             backchannel_token_delivery_mode: delivery,
-            backchannel_client_notification_endpoint: Some(address.parse().unwrap()),
+            backchannel_client_notification_endpoint: (delivery != Delivery::Poll)
+                .then(|| address.parse().unwrap()),
             ..ClientMetadata::default()
         };
         let (client, secret) = house.bench.register(new).await;
@@ -401,4 +403,78 @@ async fn who_wants_to_be_told_must_send_a_bearer_token() {
     }
     let none = "select count(*) as n from approvals";
     assert_eq!(scene.house.count(none).await, 0);
+}
+
+#[tokio::test]
+async fn a_name_that_leads_outside_first_and_inside_then_is_not_followed_inside() {
+    let scene = Scene::new(Delivery::Ping).await;
+    // In tests loopback stands for the outside.
+    let outside: Vec<IpAddr> = vec!["127.0.0.1".parse().unwrap()];
+    let inside = ["10.0.0.1", "169.254.169.254", "fd00::1"].map(|text| text.parse().unwrap());
+    let mixed = [&inside[..], &outside].concat();
+    let names = &scene.house.bench.names;
+    names.lead("localhost", [outside, inside.to_vec(), mixed]);
+    for _ in 0..2 {
+        scene.asked().await;
+        scene.decide(Decision::Approve).await;
+        scene.tell().await;
+    }
+    assert_eq!(scene.inbox.arrived().len(), 1, "the second led inside");
+    let refused = "select count(*) as n from client_notifications \
+                   where state = 'due' and detail like 'no connection%'";
+    assert_eq!(scene.house.count(refused).await, 1);
+    // Among several, only addresses of the outside are taken.
+    scene.house.bench.advance(Duration::from_secs(5));
+    assert_eq!(scene.tell().await, 1);
+    assert_eq!(scene.inbox.arrived().len(), 2);
+    // One look-up each: what was judged is what was connected to.
+    assert_eq!(names.looked_up("localhost"), 3);
+}
+
+#[tokio::test]
+async fn an_auth_req_id_gives_tokens_once_by_poll_ping_and_push() {
+    for delivery in [Delivery::Poll, Delivery::Ping, Delivery::Push] {
+        let (inbox, address) = Inbox::open().await;
+        let scene = Scene::at(delivery, inbox, &address).await;
+        let id = scene.asked().await;
+        scene.decide(Decision::Approve).await;
+        scene.tell().await;
+        let first = scene.poll(&id).await;
+        let mut answers = vec![first.status];
+        for _ in 0..3 {
+            scene.house.bench.advance(Duration::from_secs(60));
+            scene.tell().await;
+            answers.push(scene.poll(&id).await.status);
+        }
+        let pushed = delivery == Delivery::Push;
+        let expected = [if pushed { 400 } else { 200 }, 400, 400, 400];
+        assert_eq!(answers, expected, "{delivery:?}");
+        let told = usize::from(delivery != Delivery::Poll);
+        assert_eq!(scene.inbox.arrived().len(), told, "{delivery:?}");
+        // The consent before had a family, and this request has one.
+        let families = "select count(*) as n from token_families";
+        assert_eq!(scene.house.count(families).await, 2, "{delivery:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_frozen_after_the_request_gets_nothing_by_poll_ping_or_push() {
+    for delivery in [Delivery::Poll, Delivery::Ping, Delivery::Push] {
+        let (inbox, address) = Inbox::open().await;
+        let scene = Scene::at(delivery, inbox, &address).await;
+        let id = scene.asked().await;
+        scene.decide(Decision::Approve).await;
+        let (bench, client) = (&scene.house.bench, &scene.agent.client.id);
+        clients::freeze(bench, None, client, ClientState::Frozen)
+            .await
+            .unwrap();
+        scene.tell().await;
+        assert_eq!(scene.inbox.arrived().len(), 0, "{delivery:?}");
+        let refused = scene.poll(&id).await;
+        assert_eq!(refused.error(), (401, "invalid_client".to_owned()));
+        let tokens = "select count(*) as n from token_families where revoked_at is null";
+        assert_eq!(scene.house.count(tokens).await, 1, "that of the consent");
+        let used = "select count(*) as n from approvals where state = 'consumed'";
+        assert_eq!(scene.house.count(used).await, 0, "{delivery:?}");
+    }
 }
