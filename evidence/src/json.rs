@@ -299,4 +299,6 @@ impl<'de> Visitor<'de> for Strict<'_> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

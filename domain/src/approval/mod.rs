@@ -22,8 +22,10 @@ mod binding;
 mod call;
 mod decide;
 mod execute;
-mod memory;
+#[cfg(test)]
+mod fuzz;
 mod lookalikes;
+mod memory;
 mod read;
 mod redeem;
 mod render;

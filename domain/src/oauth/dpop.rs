@@ -117,7 +117,7 @@ pub(super) async fn check(
 }
 
 /// Whether two addresses are the same without query and fragment (§4.3).
-fn same(htu: &str, ours: &str) -> bool {
+pub(super) fn same(htu: &str, ours: &str) -> bool {
     let plain = |text: &str| {
         let mut url = Url::parse(text).ok()?;
         url.set_query(None);

@@ -232,4 +232,63 @@ mod tests {
             }
         }
     }
+
+    const PATH: [&str; 24] = [
+        "/", "/", "a", ".", "..", "%2e", "%2E", "%2f", "%5c", "%25", "%00", "%20", "%zz", "%",
+        "\\", "?", "#", ";", ":", "@", "//", "ä", "\r\n", "v1",
+    ];
+
+    fn path(text: &str) {
+        if check_path(text).is_err() {
+            return;
+        }
+        crate::fuzz::taken("path");
+        let base = url::Url::parse("https://api.example/").unwrap();
+        let url = base.join(text).unwrap();
+        assert_eq!(url.host_str(), Some("api.example"), "{text}");
+        // What the path names is the same to us, to a parser of addresses and to
+        // one of requests, however often it is decoded.
+        let decode = |text: &str| -> Vec<u8> {
+            let mut out = Vec::new();
+            let mut rest = text.as_bytes();
+            while let [first, tail @ ..] = rest {
+                let code = (*first == b'%')
+                    .then(|| tail.get(..2))
+                    .flatten()
+                    .and_then(|code| std::str::from_utf8(code).ok())
+                    .and_then(|code| u8::from_str_radix(code, 16).ok());
+                out.push(code.unwrap_or(*first));
+                rest = if code.is_some() { &tail[2..] } else { tail };
+            }
+            out
+        };
+        let (raw, query) = text.split_once('?').unwrap_or((text, ""));
+        let segments = |path: &str| path.split('/').map(decode).collect::<Vec<_>>();
+        assert_eq!(segments(url.path()), segments(raw), "{text}");
+        if let Ok(uri) = text.parse::<http::Uri>() {
+            assert_eq!(uri.path(), raw);
+            assert_eq!(uri.query().unwrap_or_default(), query);
+            assert!(uri.authority().is_none());
+        }
+        for segment in segments(raw) {
+            assert!(segment != b"." && segment != b"..", "{text}");
+            let split = |byte: &u8| matches!(byte, b'/' | b'\\' | 0..=0x1f);
+            assert!(!segment.iter().any(split), "{text}");
+            let again = decode(&String::from_utf8_lossy(&segment));
+            assert_eq!(again, segment, "decoded twice: {text}");
+        }
+    }
+
+    #[test]
+    fn proxy_paths() {
+        bolero::check!(name = "path")
+            .with_iterations(crate::fuzz::INPUTS)
+            .for_each(|input: &[u8]| {
+                path(&String::from_utf8_lossy(input));
+                let spelled = crate::fuzz::spell(input, &PATH);
+                path(&spelled);
+                path(&format!("/{spelled}"));
+            });
+        crate::fuzz::has_taken("path", 5);
+    }
 }

@@ -503,4 +503,46 @@ mod tests {
             assert!(!is_local(bad), "{bad}");
         }
     }
+
+    const PATH: [&str; 16] = [
+        "/",
+        "/",
+        "\\",
+        ".",
+        "..",
+        "@",
+        ":",
+        "https:",
+        "evil.example",
+        "?",
+        "#",
+        "\t",
+        "\n",
+        " ",
+        "%2f",
+        "\u{85}",
+    ];
+
+    fn way_back(text: &str) {
+        if is_local(text) {
+            crate::fuzz::taken("way back");
+            let here = Url::parse("https://attorn.test/accounts/link/slack?x=1").unwrap();
+            let there = here.join(text).unwrap();
+            assert_eq!(there.origin(), here.origin(), "{text:?}");
+            assert!(there.username().is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ways_back() {
+        bolero::check!(name = "way_back")
+            .with_iterations(crate::fuzz::INPUTS)
+            .for_each(|input: &[u8]| {
+                way_back(&String::from_utf8_lossy(input));
+                let spelled = crate::fuzz::spell(input, &PATH);
+                way_back(&spelled);
+                way_back(&format!("/{spelled}"));
+            });
+        crate::fuzz::has_taken("way back", 5);
+    }
 }

@@ -200,4 +200,64 @@ mod tests {
         };
         assert!(Endpoints::of(provider("slack").unwrap(), &plain_http).is_err());
     }
+
+    const ADDRESS: [&str; 20] = [
+        "https://",
+        "http://",
+        "acme",
+        ".my.salesforce.com",
+        ".",
+        "evil.example",
+        "@",
+        ":",
+        ":443",
+        ":8443",
+        "/",
+        "\\",
+        "?",
+        "#",
+        "%2e",
+        "\t",
+        "user",
+        "127.0.0.1",
+        "。",
+        "-",
+    ];
+
+    fn instance(endpoints: &Endpoints, text: &str) {
+        let Ok(url) = endpoints.instance(text) else {
+            return;
+        };
+        crate::fuzz::taken("instance");
+        let host = url.host_str().unwrap_or_default();
+        let ours = ["salesforce.com", "force.com", "cloudforce.com"]
+            .iter()
+            .any(|end| {
+                host.strip_suffix(end)
+                    .is_some_and(|rest| rest.ends_with('.'))
+            });
+        assert!(ours, "{text} leads to {host}");
+        assert_eq!((url.scheme(), url.port()), ("https", None));
+        assert!(url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
+        // What is kept of it is the same address again.
+        assert_eq!(endpoints.instance(url.as_str()).ok(), Some(url.clone()));
+        assert_eq!(endpoints.api(Some(text), None).ok(), Some(url));
+    }
+
+    #[test]
+    fn addresses_that_a_provider_names() {
+        let endpoints = endpoints("salesforce", &Overrides::default());
+        bolero::check!(name = "instance")
+            .with_iterations(crate::fuzz::INPUTS)
+            .for_each(|input: &[u8]| {
+                instance(&endpoints, &String::from_utf8_lossy(input));
+                let spelled = crate::fuzz::spell(input, &ADDRESS);
+                instance(&endpoints, &spelled);
+                instance(
+                    &endpoints,
+                    &format!("https://acme.my.salesforce.com{spelled}"),
+                );
+            });
+        crate::fuzz::has_taken("instance", 3);
+    }
 }

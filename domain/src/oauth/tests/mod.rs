@@ -10,6 +10,7 @@ mod device;
 mod dpop;
 mod exchange;
 mod exchange_own;
+mod fuzz;
 mod grants;
 mod key;
 mod networks;
