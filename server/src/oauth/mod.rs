@@ -80,6 +80,9 @@ pub fn open_to_scripts() -> CorsLayer {
             header::CONTENT_TYPE,
             HeaderName::from_static("dpop"),
             HeaderName::from_static("prefer"),
+            // What Auth0's and MCP's libraries send of their own accord.
+            HeaderName::from_static("auth0-client"),
+            HeaderName::from_static("mcp-protocol-version"),
         ])
         .expose_headers([
             resource::DPOP_NONCE,

@@ -73,6 +73,15 @@ async fn the_published_keys_are_public_keys_only() {
 #[tokio::test]
 async fn a_page_of_another_origin_may_ask_the_machines_endpoints_but_never_with_a_cookie() {
     let house = House::open().await;
+    // The last two: what Auth0's and MCP's libraries send of their own accord.
+    let sent = [
+        "authorization",
+        "dpop",
+        "content-type",
+        "prefer",
+        "auth0-client",
+        "mcp-protocol-version",
+    ];
     for path in [
         "/oauth/token",
         "/oauth/par",
@@ -87,13 +96,17 @@ async fn a_page_of_another_origin_may_ask_the_machines_endpoints_but_never_with_
             .request(axum::http::Method::OPTIONS, path, "")
             .header("origin", "https://spa.example")
             .header("access-control-request-method", "POST")
-            .header(
-                "access-control-request-headers",
-                "authorization, dpop, content-type",
-            );
+            .header("access-control-request-headers", sent.join(", "));
         let answer = house.send(preflight).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
+        let allowed = answer.header("access-control-allow-headers");
+        for name in sent {
+            assert!(
+                allowed.split(',').any(|one| one.trim() == name),
+                "{path}: {name} is not in {allowed}"
+            );
+        }
         assert_eq!(
             answer.header("access-control-allow-credentials"),
             "",
