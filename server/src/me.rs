@@ -267,6 +267,12 @@ fn offered(connection: &Connection) -> Value {
     })
 }
 
+/// Where a page of a list begins: `from`, as Auth0 documents it; its Next.js
+/// library sends `next`, as the answer calls it.
+fn cursor(params: &Params) -> Option<&str> {
+    params.get("from").or_else(|| params.get("next"))
+}
+
 /// The parameters of a list.
 fn listing(query: Option<String>) -> Result<(Params, usize), ApiError> {
     let params =
@@ -308,7 +314,7 @@ async fn accounts(
     };
     let outcome = match listing(query) {
         Ok((params, take)) => {
-            let (connection, from) = (params.get("connection"), params.get("from"));
+            let (connection, from) = (params.get("connection"), cursor(&params));
             connect::list(&door.engine, &head, connection, from, take).await
         }
         Err(error) => Err(error),
@@ -331,7 +337,7 @@ async fn connections(
     };
     let outcome = match listing(query) {
         Ok((params, take)) => {
-            connect::list_connections(&door.engine, &head, params.get("from"), take).await
+            connect::list_connections(&door.engine, &head, cursor(&params), take).await
         }
         Err(error) => Err(error),
     };

@@ -482,26 +482,29 @@ async fn a_token_that_is_not_for_this_is_challenged_and_a_wrong_member_is_named(
 async fn connections_are_listed_in_pages() {
     let scene = Scene::open().await;
     let path = "/me/v1/connected-accounts/connections";
-    let mut seen = Vec::new();
-    let mut next = String::new();
-    loop {
-        let page = scene
-            .call(
-                Method::GET,
-                &format!("{path}?take=1{next}"),
-                &scene.token,
-                &Value::Null,
-            )
-            .await
-            .json();
-        let row = &page["connections"][0];
-        assert!(row["strategy"].is_string() && row["scopes"].is_array());
-        seen.push(row["name"].as_str().unwrap().to_owned());
-        match page["next"].as_str() {
-            Some(from) => next = format!("&from={from}"),
-            None => break,
+    for parameter in ["from", "next"] {
+        let mut seen = Vec::new();
+        let mut next = String::new();
+        loop {
+            let page = scene
+                .call(
+                    Method::GET,
+                    &format!("{path}?take=1{next}"),
+                    &scene.token,
+                    &Value::Null,
+                )
+                .await
+                .json();
+            let row = &page["connections"][0];
+            assert!(row["strategy"].is_string() && row["scopes"].is_array());
+            seen.push(row["name"].as_str().unwrap().to_owned());
+            assert!(seen.len() <= 3, "{parameter} leads nowhere: {seen:?}");
+            match page["next"].as_str() {
+                Some(from) => next = format!("&{parameter}={from}"),
+                None => break,
+            }
         }
+        seen.sort();
+        assert_eq!(seen, ["google-oauth2", "salesforce", SLACK]);
     }
-    seen.sort();
-    assert_eq!(seen, ["google-oauth2", "salesforce", SLACK]);
 }
