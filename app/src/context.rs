@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use axum::extract::Query;
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use leptos::prelude::*;
 use leptos_axum::ResponseOptions;
@@ -155,6 +157,16 @@ pub(crate) fn form() -> FormState {
 pub(crate) fn trace() -> String {
     use_context::<Trace>()
         .map(|trace| trace.0)
+        .unwrap_or_default()
+}
+
+/// The parameters of the address, decoded once. `use_query_map` of `leptos_router`
+/// 0.8 decodes twice on the server: an address inside the address, as in
+/// `return_to`, would lose its escapes, and with them where its values end.
+pub(crate) fn query() -> HashMap<String, String> {
+    use_context::<Parts>()
+        .and_then(|parts| Query::try_from_uri(&parts.uri).ok())
+        .map(|Query(query)| query)
         .unwrap_or_default()
 }
 

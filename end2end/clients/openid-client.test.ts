@@ -90,6 +90,17 @@ describe('a person signs in', () => {
     assert.equal(tokens.refresh_token, undefined, 'without offline_access');
   });
 
+  test('and what the client said comes back to it, character by character', async () => {
+    const config = await registered();
+    const { parameters, checks } = await request('openid');
+    const [state, nonce] = ['a+b c&scope=d%25e/?#"<é>', 'f+g==&h%'];
+    const address = client.buildAuthorizationUrl(config, { ...parameters, state, nonce });
+    const back = await new Browser(attorn).allow(address);
+    assert.equal(back.searchParams.get('state'), state);
+    const expected = { ...checks, expectedState: state, expectedNonce: nonce };
+    await client.authorizationCodeGrant(config, back, expected);
+  });
+
   test('with ID tokens signed as the client registered', async () => {
     for (const alg of ['ES256', 'EdDSA'] as const) {
       const config = await registered({ id_token_signed_response_alg: alg });

@@ -49,13 +49,14 @@ mod settings;
 mod sign_in;
 mod sign_out;
 
+use std::collections::HashMap;
 use std::future::Future;
 
 use axum::http::{StatusCode, header};
 use leptos::prelude::*;
 use leptos_meta::provide_meta_context;
 use leptos_router::components::{FlatRoutes, Route, Router};
-use leptos_router::hooks::{use_params_map, use_query_map};
+use leptos_router::hooks::use_params_map;
 use leptos_router::params::ParamsMap;
 use leptos_router::{SsrMode, path};
 
@@ -102,7 +103,7 @@ pub(crate) struct Asked {
     pub seen: Seen,
     pub form: FormState,
     params: ParamsMap,
-    query: ParamsMap,
+    query: HashMap<String, String>,
 }
 
 impl Asked {
@@ -113,7 +114,7 @@ impl Asked {
 
     /// A parameter of the address; empty if it is not there.
     pub fn query(&self, name: &str) -> String {
-        self.query.get(name).unwrap_or_default()
+        self.query.get(name).cloned().unwrap_or_default()
     }
 }
 
@@ -139,7 +140,7 @@ where
         seen,
         form,
         params: use_params_map().get_untracked(),
-        query: use_query_map().get_untracked(),
+        query: context::query(),
     });
     Suspend::new(async move {
         match drawn.await {

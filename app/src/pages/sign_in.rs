@@ -1,7 +1,6 @@
 //! Sign-in.
 
 use leptos::prelude::*;
-use leptos_router::hooks::use_query_map;
 
 use super::problem::encode;
 use crate::context;
@@ -12,8 +11,8 @@ use crate::words::{t, tv};
 /// `/sign-in?return_to=`. The server decides whether `return_to` is a local path.
 pub fn page() -> AnyView {
     let mut form = context::form();
-    let query = use_query_map().get_untracked();
-    if let Some(sentence) = query.get("problem").and_then(|word| problem(&word))
+    let query = context::query();
+    if let Some(sentence) = query.get("problem").and_then(|word| problem(word))
         && form.errors.is_empty()
     {
         form.errors.push((String::new(), sentence));
@@ -27,8 +26,8 @@ pub fn page() -> AnyView {
     let return_to = form
         .values
         .get("return_to")
-        .cloned()
         .or_else(|| query.get("return_to"))
+        .cloned()
         .unwrap_or_default();
     let others = others(&return_to);
     let body = view! {

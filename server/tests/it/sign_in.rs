@@ -30,6 +30,26 @@ async fn a_sign_in_leads_back_but_never_to_another_site() {
 }
 
 #[tokio::test]
+async fn a_sign_in_keeps_every_character_of_the_address_it_leads_back_to() {
+    let house = House::open().await;
+    let address = "/authorize?nonce=a%2Bb%3D%3D&state=c+d%26scope%3De%25f";
+    let query = serde_urlencoded::to_string([("return_to", address)]).unwrap();
+    let page = house.get(&format!("/sign-in?{query}"), "").await;
+    let field = format!(
+        r#"name="return_to" value="{}""#,
+        address.replace('&', "&amp;")
+    );
+    assert!(page.body.contains(&field), "{}", page.body);
+    let fields = [
+        ("email", "ada@example.com"),
+        ("password", PASSWORD),
+        ("return_to", address),
+    ];
+    let answer = house.post("/sign-in", "", &fields).await;
+    assert_eq!((answer.status, answer.location()), (303, address));
+}
+
+#[tokio::test]
 async fn a_wrong_sign_in_keeps_what_was_typed_but_the_password() {
     let house = House::open().await;
     let typed = [
