@@ -1,5 +1,10 @@
 /** npm `oauth4webapi`, unmodified: every answer goes through its strict checks, one step at a time. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { beforeEach, describe, test } from 'node:test';
 import * as oauth from 'oauth4webapi';
 import { Browser } from './support/browser.ts';
@@ -208,6 +213,50 @@ describe('a person is asked', () => {
     await new Browser(attorn).decide('approve');
     assert.equal(oauth.getValidatedIdTokenClaims(await poll())?.sub, env(attorn, 'ATTORN_USER_ID'));
     await refused(poll(), 'invalid_grant');
+  });
+
+  test('out of band, and a ping says when there is an answer (CIBA, ping)', async () => {
+    const pinged = createServer();
+    pinged.listen(0, '127.0.0.1');
+    await once(pinged, 'listening');
+    try {
+      const { port } = pinged.address() as AddressInfo;
+      const pings = await registered({
+        grant_types: ['authorization_code', 'urn:openid:params:grant-type:ciba'],
+        backchannel_token_delivery_mode: 'ping',
+        backchannel_client_notification_endpoint: `http://127.0.0.1:${port}/ping`,
+      });
+      // Who has signed in there may be asked.
+      await signIn(pings, 'openid');
+      const { client, auth } = pings;
+      const token = oauth.generateRandomState();
+      const parameters = {
+        scope: 'openid',
+        login_hint: attorn.user.email,
+        binding_message: 'C-3',
+        client_notification_token: token,
+      };
+      const asked = await oauth.processBackchannelAuthenticationResponse(
+        as,
+        client,
+        await oauth.backchannelAuthenticationRequest(as, client, auth, parameters),
+      );
+      const ping = once(pinged, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+      await new Browser(attorn).decide('approve');
+      const [request, answer] = await ping;
+      assert.equal(request.headers.authorization, `Bearer ${token}`);
+      assert.deepEqual(JSON.parse(await text(request)), { auth_req_id: asked.auth_req_id });
+      answer.writeHead(204).end();
+      const tokens = await oauth.processBackchannelAuthenticationGrantResponse(
+        as,
+        client,
+        await oauth.backchannelAuthenticationGrantRequest(as, client, auth, asked.auth_req_id),
+      );
+      assert.equal(oauth.getValidatedIdTokenClaims(tokens)?.sub, env(attorn, 'ATTORN_USER_ID'));
+    } finally {
+      pinged.close();
+      pinged.closeAllConnections();
+    }
   });
 });
 

@@ -104,6 +104,8 @@ fn python() -> Result<PathBuf> {
         "install",
         "--quiet",
         "--disable-pip-version-check",
+        // What is imported is compiled then; most of it never is.
+        "--no-compile",
     ])
     .args(["--no-input", "--requirement"])
     .arg(&wanted);

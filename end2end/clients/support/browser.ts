@@ -49,6 +49,17 @@ export class Browser {
     if (!done.url.endsWith('/device?done=allowed')) throw new Error(`${done.url}:\n${plain(done.text)}`);
   }
 
+  /** Links an account on the page of a ticket, agreeing at the sandbox's provider, and gives where that leads. */
+  async link(address: string): Promise<URL> {
+    const away = await this.submit(await this.visit(address), { decision: 'continue' });
+    if (away.location === undefined) throw new Error(`no way to the provider (${away.status}):\n${plain(away.text)}`);
+    const body = new URLSearchParams({ email: this.person.email });
+    const agreed = await fetch(away.location, { method: 'POST', redirect: 'manual', body });
+    const back = await this.visit(agreed.headers.get('location') ?? '');
+    if (back.location === undefined) throw new Error(`no way back to the client (${back.status}):\n${plain(back.text)}`);
+    return new URL(back.location);
+  }
+
   /** Approves or denies the one approval that waits, on its page. */
   async decide(decision: 'approve' | 'deny'): Promise<void> {
     const list = await this.visit(`${this.attorn.url}/approvals`);

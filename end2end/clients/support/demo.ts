@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { Attorn, Demo } from '../../support/server.ts';
 import { start, stop } from '../../support/server.ts';
@@ -44,4 +45,15 @@ export function env(attorn: Attorn, name: string): string {
   const value = attorn.env[name];
   if (!value) throw new Error(`the demo's env file has no ${name}`);
   return value;
+}
+
+/** Decides as the person on the approval with this message, once there is one. */
+export async function decide(attorn: Attorn, message: string, type: 'allow' | 'deny'): Promise<void> {
+  const query = new URLSearchParams({ binding_message: message, type });
+  for (;;) {
+    const answer = await fetch(`${env(attorn, 'ATTORN_DECIDE_URL')}?${query}`, { method: 'POST' });
+    if (answer.ok) return;
+    if (answer.status !== 404) throw new Error(`the decision was answered ${answer.status}: ${await answer.text()}`);
+    await setTimeout(50);
+  }
 }
