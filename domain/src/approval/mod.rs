@@ -40,8 +40,8 @@ pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};
 pub use execute::{CallEnd, CallError, call_ended, consume_call, settle_lost_calls};
-pub use memory::Memory;
 pub(crate) use lookalikes::is_lookalike;
+pub use memory::Memory;
 pub(crate) use read::of_client;
 pub use read::{
     Approval, CallState, DecisionMade, Filter, NOT_SENT, Outcome, decisions, find_by_auth_req,

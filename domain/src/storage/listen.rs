@@ -11,7 +11,7 @@ use super::{Changes, Signal};
 use crate::clock::Clock;
 
 /// The channel of all instances of one database.
-const CHANNEL: &str = "attorn";
+pub(super) const CHANNEL: &str = "attorn";
 /// How long to wait before trying to listen again, in milliseconds.
 const AGAIN_MS: i64 = 200;
 

@@ -5,6 +5,7 @@ use sqlx::postgres::Postgres;
 use sqlx::sqlite::Sqlite;
 use sqlx::{QueryBuilder, Transaction};
 
+use super::listen::CHANNEL;
 use super::readers::Reading;
 use super::{Error, Ground, Known, Row, Signal, Ticket, Value};
 use crate::ids;
@@ -356,10 +357,14 @@ impl Tx {
         match self.inner {
             Inner::SqliteWrite(tx) => tx.commit().await?,
             Inner::PostgresWrite(mut tx) => {
-                for signal in &signals {
-                    let payload = serde_json::to_string(signal).unwrap_or_default();
-                    sqlx::query("select pg_notify('attorn', $1)")
-                        .bind(payload)
+                if !signals.is_empty() {
+                    let payloads: Vec<String> = signals
+                        .iter()
+                        .filter_map(|signal| serde_json::to_string(signal).ok())
+                        .collect();
+                    sqlx::query("select pg_notify($1, note) from unnest($2::text[]) as note")
+                        .bind(CHANNEL)
+                        .bind(payloads)
                         .execute(&mut *tx)
                         .await?;
                 }
