@@ -20,6 +20,44 @@ pub(crate) fn spell(input: &[u8], words: &[&str]) -> String {
         .collect()
 }
 
+/// Bytes as a JSON text that is well formed but may say things twice: objects
+/// and arrays of these words, of which those in quotes are names as well.
+pub(crate) fn json(
+    bytes: &mut dyn Iterator<Item = u8>,
+    words: &[&str],
+    levels: usize,
+    kind: u8,
+) -> String {
+    let names: Vec<&str> = words
+        .iter()
+        .copied()
+        .filter(|word| word.starts_with('"'))
+        .collect();
+    let mut next = || usize::from(bytes.next().unwrap_or_default());
+    let pick = |words: &[&str], at: usize| words[at % words.len()].to_owned();
+    if levels == 0 || kind > 5 {
+        return pick(words, next());
+    }
+    let count = next() % 5;
+    let mut parts = Vec::new();
+    for _ in 0..count {
+        let name = pick(&names, usize::from(bytes.next().unwrap_or_default()));
+        let inside = bytes.next().unwrap_or_default() % 16;
+        let value = json(bytes, words, levels - 1, inside);
+        parts.push(if kind < 4 {
+            format!("{name}:{value}")
+        } else {
+            value
+        });
+    }
+    let all = parts.join(",");
+    if kind < 4 {
+        format!("{{{all}}}")
+    } else {
+        format!("[{all}]")
+    }
+}
+
 /// Notes that an input was taken by what is tried.
 pub(crate) fn taken(what: &'static str) {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -46,6 +46,44 @@ const WORDS: [&str; 32] = [
     "\u{1}",
 ];
 
+/// Bytes as a JSON text that is well formed but may say things twice: objects
+/// and arrays of these words, of which those in quotes are names as well.
+fn well_formed(
+    bytes: &mut dyn Iterator<Item = u8>,
+    words: &[&str],
+    levels: usize,
+    kind: u8,
+) -> String {
+    let names: Vec<&str> = words
+        .iter()
+        .copied()
+        .filter(|word| word.starts_with('"'))
+        .collect();
+    let mut next = || usize::from(bytes.next().unwrap_or_default());
+    let pick = |words: &[&str], at: usize| words[at % words.len()].to_owned();
+    if levels == 0 || kind > 5 {
+        return pick(words, next());
+    }
+    let count = next() % 5;
+    let mut parts = Vec::new();
+    for _ in 0..count {
+        let name = pick(&names, usize::from(bytes.next().unwrap_or_default()));
+        let inside = bytes.next().unwrap_or_default() % 16;
+        let value = well_formed(bytes, words, levels - 1, inside);
+        parts.push(if kind < 4 {
+            format!("{name}:{value}")
+        } else {
+            value
+        });
+    }
+    let all = parts.join(",");
+    if kind < 4 {
+        format!("{{{all}}}")
+    } else {
+        format!("[{all}]")
+    }
+}
+
 fn spell(input: &[u8]) -> String {
     input
         .iter()
@@ -108,8 +146,10 @@ fn strict_json() {
         .for_each(|input: &[u8]| {
             strict(input);
             strict(spell(input).as_bytes());
+            let mut bytes = input.iter().copied();
+            strict(well_formed(&mut bytes, &WORDS[10..], 4, 0).as_bytes());
         });
-    has_taken(&STRICT, 9);
+    has_taken(&STRICT, 100);
 }
 
 fn formats(bytes: &[u8]) {

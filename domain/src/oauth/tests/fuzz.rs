@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::*;
-use crate::fuzz::{INPUTS, has_taken, spell, taken};
+use crate::fuzz::{self, INPUTS, has_taken, spell, taken};
 use crate::oauth::jws::{Compact, thumbprint};
 use crate::oauth::registration::check_redirect;
 use crate::oauth::{ClientKind, ClientState, Source, dpop, metadata_document};
@@ -101,27 +101,25 @@ fn form_and_query() {
     has_taken("query", 9);
 }
 
-const JSON: [&str; 20] = [
-    "{",
-    "}",
-    "[",
-    "]",
-    ":",
-    ",",
-    ",",
+const JSON: [&str; 18] = [
     "\"client_id\"",
     "\"resource\"",
     "\"sub\"",
     "\"a\"",
     "\"\\u0061\"",
+    "\"\"",
+    "\"ü\"",
+    "\"https://a.example/\"",
+    "\"\\ud83d\\ude00\"",
+    "\"scope\"",
+    "\"None\"",
     "null",
     "true",
     "1",
     "1e3",
     "-0.5",
-    "\"\"",
+    "\"\\u0000\"",
     "\"\\ud800\"",
-    " ",
 ];
 
 fn json_body(bytes: &[u8]) {
@@ -163,34 +161,35 @@ fn json_bodies() {
         .with_iterations(INPUTS)
         .for_each(|input: &[u8]| {
             json_body(input);
-            json_body(spell(input, &JSON).as_bytes());
+            let mut bytes = input.iter().copied();
+            json_body(fuzz::json(&mut bytes, &JSON, 3, 0).as_bytes());
         });
-    has_taken("json", 5);
+    has_taken("json", 100);
 }
 
 const CLAIMS: [&str; 24] = [
-    "{",
-    "}",
-    ":",
-    ",",
-    ",",
     "\"alg\"",
     "\"none\"",
     "\"ES256\"",
+    "\"HS256\"",
     "\"typ\"",
     "\"dpop+jwt\"",
     "\"jwk\"",
+    "\"kid\"",
     "\"crit\"",
     "\"b64\"",
     "\"exp\"",
     "\"iat\"",
     "\"nbf\"",
+    "\"kty\"",
+    "\"x\"",
     "0",
     "-1",
     "1e300",
+    "1798761600.5",
     "9223372036854775807",
+    "-9223372036854775808",
     "false",
-    "[\"exp\"]",
     r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#,
     r#"{"kty":"oct","k":"AA"}"#,
 ];
@@ -257,15 +256,11 @@ fn signed_tokens() {
         .with_iterations(INPUTS)
         .for_each(|input: &[u8]| {
             compact(&String::from_utf8_lossy(input));
-            let (header, claims) = input.split_at(input.len() / 2);
-            let (header, claims) = (spell(header, &CLAIMS), spell(claims, &CLAIMS));
-            compact(&token_of(&header, &claims));
-            compact(&token_of(
-                &format!("{{\"alg\":\"none\"{header}}}"),
-                &format!("{{\"sub\":\"x\"{claims}}}"),
-            ));
+            let mut bytes = input.iter().copied();
+            let header = fuzz::json(&mut bytes, &CLAIMS, 2, 0);
+            compact(&token_of(&header, &fuzz::json(&mut bytes, &CLAIMS, 2, 0)));
         });
-    has_taken("jws", 10);
+    has_taken("jws", 100);
 }
 
 const ADDRESS: [&str; 32] = [
@@ -402,9 +397,23 @@ fn redirect_and_other_addresses() {
             redirect(&spelled);
             redirect(&format!("https://app.example{spelled}"));
             redirect(&format!("http://127.0.0.1{spelled}"));
+            // One change to an address that would be taken.
+            for good in [
+                "https://attorn.test/oauth/token",
+                "http://127.0.0.1:4000/cb",
+                "https://app.example/cb",
+            ] {
+                let Some((at, change)) = input.split_first() else {
+                    continue;
+                };
+                let mut changed = good.to_owned();
+                let at = usize::from(*at) % (good.len() + 1);
+                changed.insert_str(at, &spell(&change[..change.len().min(2)], &ADDRESS));
+                redirect(&changed);
+            }
         });
     has_taken("redirect", 5);
-    has_taken("native", 3);
+    has_taken("native", 20);
     has_taken("document", 2);
-    has_taken("htu", 1);
+    has_taken("htu", 20);
 }

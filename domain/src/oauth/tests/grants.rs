@@ -37,13 +37,13 @@ enum Move {
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
-        6 => Just(Move::Redeem),
+        3 => Just(Move::Redeem),
         1 => Just(Move::Steal),
         1 => Just(Move::Bungle),
         4 => Just(Move::Allow),
         2 => Just(Move::Deny),
-        1 => Just(Move::Cancel),
-        3 => prop::sample::select(vec![1, 29, 30, 59, 60, 299, 300, 600]).prop_map(Move::Wait),
+        2 => Just(Move::Cancel),
+        5 => prop::sample::select(vec![1, 59, 60, 299, 300, 600]).prop_map(Move::Wait),
         1 => any::<bool>().prop_map(Move::Lock),
         1 => any::<bool>().prop_map(Move::Freeze),
     ];
@@ -381,7 +381,7 @@ fn run(story: impl Future<Output = Result<(), TestCaseError>>) -> Result<(), Tes
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn a_code_does_what_its_model_says(moves in moves()) {
