@@ -116,7 +116,7 @@ pub struct Routine;
 #[derive(Clone, Debug)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
-/// Names the request, checks its `Host`, and adds the headers every answer has.
+/// Names the request, checks its `Host` and path, and adds the headers every answer has.
 pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let trace = TraceId(trace_id(&door));
     let address = client_address(
@@ -134,14 +134,19 @@ pub async fn layer(State(door): State<Door>, mut request: Request, next: Next) -
         path = %request.uri().path(),
     );
     let started = door.engine.clock.monotonic();
-    let mut response = if host_is_ours(&door.options, &request) {
-        next.run(request).instrument(span.clone()).await
-    } else {
-        (
+    let refused = |status, words: &'static str| (status, words).into_response();
+    let mut response = if !host_is_ours(&door.options, &request) {
+        refused(
             StatusCode::MISDIRECTED_REQUEST,
             "this server does not answer to that host name\n",
         )
-            .into_response()
+    } else if has_nul(&request) {
+        refused(
+            StatusCode::BAD_REQUEST,
+            "an address with a NUL in it names nothing\n",
+        )
+    } else {
+        next.run(request).instrument(span.clone()).await
     };
     span.in_scope(|| {
         let milliseconds = door.engine.clock.monotonic() - started;
@@ -223,6 +228,11 @@ fn host_is_ours(options: &Options, request: &Request) -> bool {
     })
         // Probes of a load balancer come by address.
         || matches!(request.uri().path(), "/healthz" | "/readyz")
+}
+
+/// Whether a path has a NUL. No name of ours does, and PostgreSQL would not even look.
+fn has_nul(request: &Request) -> bool {
+    request.uri().path().contains("%00")
 }
 
 /// Refuses posts that another site's page sent with the person's cookie.

@@ -28,6 +28,18 @@ async fn a_foreign_host_name_is_refused() {
 }
 
 #[tokio::test]
+async fn a_nul_in_a_path_is_refused_at_the_door() {
+    let house = House::open().await;
+    let cookie = house.signed_in(&house.ada).await;
+    for path in ["/approve/%00", "/accounts/a%00b", "/proxy/x%00/y"] {
+        let request = house
+            .request(Method::GET, path, "")
+            .header(header::COOKIE, &cookie);
+        assert_eq!(house.send(request).await.status, 400, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_post_from_another_site_changes_nothing() {
     let house = House::open().await;
     let cookie = house.signed_in(&house.ada).await;
