@@ -1,7 +1,7 @@
 //! People, clients, connections and links of the demo, by the product's verbs.
 
 use domain::Engine;
-use domain::identity::{self, NewPerson, Role};
+use domain::identity::{self, How, NewPerson, Role, SignIn};
 use domain::oauth::authorize::{AuthorizeError, ME_SCOPES, STANDARD_SCOPES, check};
 use domain::oauth::clients::{self, GrantType, NewClient, Source};
 use domain::oauth::{self, Params, token};
@@ -327,7 +327,11 @@ pub async fn tokens(engine: &Engine, seeded: &Seeded) -> Result<Tokens, Error> {
             Error::new(error)
         }
     })?;
-    let back = oauth::allow(engine, &seeded.person_id, engine.now(), &asked, Vec::new())
+    let sign_in = SignIn {
+        at: engine.now(),
+        how: Some(How::Password),
+    };
+    let back = oauth::allow(engine, &seeded.person_id, sign_in, &asked, Vec::new())
         .await
         .map_err(Error::new)?;
     let code = back
