@@ -264,6 +264,7 @@ impl Bench {
                 self.seed + 1000,
                 settings.quotas,
                 settings.sign_in,
+                &self.names,
             )
             .await,
         )

@@ -22,6 +22,22 @@
 //! - `memory`: what this room knows by heart.
 //! - [`metadata`]: what we say about ourselves. [`error`]: one table of codes.
 //!
+//! Which check runs at which endpoint, in this order:
+//!
+//! | endpoint | size, duplicates, NUL | who asks | key (DPoP) | counted by | and then |
+//! |---|---|---|---|---|---|
+//! | `/authorize` | [`Params::query`] | client by id, address exact; then the person's session | `dpop_jkt` bound to the code | — | [`authorize`] |
+//! | `/oauth/par` | [`Params`] | [`client_of`] | bound to the code | client | as `/authorize` |
+//! | `/oauth/token` | [`Params`] | [`client_of`] | [`dpop::check`] | client; wrong proofs by client and address | the table in [`token`] |
+//! | `/bc-authorize` | [`Params`] | [`client_of`], confidential | — | client; client and person | one hint, the person's relation to the client, user code, details |
+//! | `/oauth/device/code` | [`Params`] | [`client_of`] | — | client | scopes, audience |
+//! | `/oauth/revoke` | [`Params`] | [`client_of`] | — | client | the token is this client's |
+//! | `/oauth/introspect` | [`Params`] | [`client_of`], confidential | — | client | the token is this client's, or for its audience |
+//! | `/userinfo`, `/me`, `/proxy` | [`RequestHead`] | access token by [`present`] | where the token is bound | — | audience, scope; client, person and family by their rows |
+//! | `/oidc/register` | strict JSON | policy, initial token | — | address | [`dynamic_registration`] |
+//! | `/oidc/register/{id}` | strict JSON | registration access token | — | — | the registration is the token's |
+//! | `/oidc/logout` | [`Params`] | `id_token_hint`, or the person is asked | — | — | registered addresses only |
+//!
 //! What always holds here: an access token is for one audience; codes and
 //! refresh tokens are kept as keyed hashes; all tokens of one authorization
 //! form a family and can be ended together; nothing is issued to a frozen

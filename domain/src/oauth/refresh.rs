@@ -72,7 +72,7 @@ pub(super) async fn standing(
         RefreshState::Revoked => false,
         RefreshState::Rotated => {
             row.rotated_at.is_some_and(|at| now - at <= GRACE_MS)
-                && !tx.successor_was_used(&family.id, row.hash).await?
+                && !tx.successor_was_used(row.hash).await?
         }
     };
     Ok(if good {

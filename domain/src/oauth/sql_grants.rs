@@ -62,7 +62,6 @@ impl std::str::FromStr for RefreshState {
 #[derive(Clone)]
 pub(super) struct RefreshRow {
     pub(super) hash: [u8; 32],
-    pub(super) family_id: String,
     pub(super) parent_hash: Option<Vec<u8>>,
     pub(super) state: RefreshState,
     pub(super) rotated_at: Option<i64>,
@@ -205,7 +204,6 @@ impl Tx {
             let family = Family::from_row(&row)?;
             let token = RefreshRow {
                 hash,
-                family_id: family.id.clone(),
                 parent_hash: row.get("parent_hash")?,
                 state: row.word("refresh_tokens", "state")?,
                 rotated_at: row.get("rotated_at")?,
@@ -223,12 +221,11 @@ impl Tx {
             .swap_all(
                 "update refresh_tokens set state = case when token_hash = $1 then 'rotated' else 'revoked' end, \
                  rotated_at = case when token_hash = $1 then $2 else rotated_at end \
-                 where family_id = $3 and (token_hash = $1 or parent_hash = $4) and state = 'active' \
+                 where (token_hash = $1 or parent_hash = $3) and state = 'active' \
                  returning token_hash",
                 vec![
                     token.hash.into(),
                     now.into(),
-                    (&token.family_id).into(),
                     (&token.parent_hash).into(),
                 ],
             )
@@ -242,15 +239,11 @@ impl Tx {
     }
 
     /// Whether a successor of this token was used already.
-    pub(super) async fn successor_was_used(
-        &mut self,
-        family: &str,
-        hash: [u8; 32],
-    ) -> Result<bool, Error> {
+    pub(super) async fn successor_was_used(&mut self, hash: [u8; 32]) -> Result<bool, Error> {
         let row = self
             .optional(
-                "select state from refresh_tokens where family_id = $1 and parent_hash = $2 and state = 'rotated' limit 1",
-                vec![family.into(), hash.into()],
+                "select state from refresh_tokens where parent_hash = $1 and state = 'rotated' limit 1",
+                vec![hash.into()],
             )
             .await?;
         Ok(row.is_some())
