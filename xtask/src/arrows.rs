@@ -7,7 +7,7 @@ use crate::setup::TARGET;
 
 const NO_DEFAULTS: &[&str] = &["--no-default-features"];
 
-/// A crate, as built with some features, and the workspace crates it may name.
+/// A crate, by its folder, as built with some features, and the workspace crates it may name.
 const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("evidence", &["--all-features"], &[]),
     ("domain", &[], &["evidence"]),
@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str], &[&str])] = &[
     ("sandbox", &[], &[]),
     ("sdk", &[], &[]),
     ("xtask", &[], &[]),
+    ("bench", &[], &[]),
 ];
 
 /// What must never reach the browser.
@@ -107,7 +108,7 @@ pub fn check_wasm_wall() -> Result<()> {
 /// Lock files record what was chosen, not where from: a registry's address in one
 /// would tie every clone to the mirror of whoever wrote it.
 pub fn check_lock_files() -> Result<()> {
-    for folder in ["end2end", "end2end/clients"] {
+    for folder in ["end2end", "end2end/clients", "bench/peer"] {
         let lock = root().join(folder).join("package-lock.json");
         let text = std::fs::read_to_string(&lock)
             .map_err(|error| format!("{}: {error}", lock.display()))?;

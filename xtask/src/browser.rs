@@ -131,6 +131,11 @@ fn chromium() -> Result<PathBuf> {
     run::find("chromium").ok_or_else(|| "chromium is installed but not in PATH".to_owned())
 }
 
+/// What the peer of the benches needs, Node.js among it.
+pub fn install_peer(folder: &str) -> Result<()> {
+    packages(&Node::find()?, folder)
+}
+
 /// `npm ci` in this folder, unless its lock file is the one installed last.
 fn packages(node: &Node, folder: &str) -> Result<()> {
     let lock = root().join(folder).join("package-lock.json");

@@ -33,11 +33,26 @@ impl Postgres {
     pub fn start() -> Result<Self> {
         match std::env::var(URL) {
             Ok(url) if !url.is_empty() => Ok(Self { url, cluster: None }),
-            _ => Self::temporary(),
+            // It outlives no test run: losing its data in a power cut is no loss.
+            _ => Self::temporary(&["-c", "fsync=off", "-c", "full_page_writes=off"]),
         }
     }
 
-    fn temporary() -> Result<Self> {
+    /// The server of `ATTORN_TEST_POSTGRES`, or a temporary cluster that keeps what it says it
+    /// keeps: what durability costs is part of what a bench measures.
+    pub fn durable() -> Result<Self> {
+        match std::env::var(URL) {
+            Ok(url) if !url.is_empty() => Ok(Self { url, cluster: None }),
+            _ => Self::temporary(&[]),
+        }
+    }
+
+    /// Its first process, if it is ours.
+    pub fn pid(&self) -> Option<u32> {
+        self.cluster.as_ref().map(|cluster| cluster.server.id())
+    }
+
+    fn temporary(settings: &[&str]) -> Result<Self> {
         let binaries = match binaries() {
             Some(found) => found,
             None => {
@@ -76,22 +91,15 @@ impl Postgres {
 
         let port = free_port()?;
         let log = at(&dir, fs::File::create(dir.join("log")))?;
-        // A child in our process group, so that Ctrl-C ends it too. It outlives no
-        // test run: losing its data in a power cut is no loss.
+        // A child in our process group, so that Ctrl-C ends it too.
         let server = program(&binaries, "postgres", user, &dir)
             .arg("-D")
             .arg(&data)
             .arg("-k")
             .arg(&dir)
             .args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"])
-            .args([
-                "-c",
-                "max_connections=400",
-                "-c",
-                "fsync=off",
-                "-c",
-                "full_page_writes=off",
-            ])
+            .args(["-c", "max_connections=400"])
+            .args(settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

@@ -11,6 +11,7 @@
 
 mod apt;
 mod arrows;
+mod bench;
 mod browser;
 mod build;
 mod bundle;
@@ -41,6 +42,11 @@ cargo xtask COMMAND
                      format, lock files, arrows, wasm wall, licences, types,
                      host clippy, wasm clippy, documentation
   ci                 `check`, then `test`
+  bench [SCENARIO…] [--attorn PATH] [--write] [ARGS…]
+                     measures what the server costs against others in one run
+                     (docs/benchmarks.md); --attorn takes another program than the one
+                     of this tree, --write puts the report into docs/benchmarks.md,
+                     ARGS are `attorn-bench run`'s: --repeats N, --seconds N, --many N …
 
 Environment
   ATTORN_WASM_STD=debian   do not ask rustup for the wasm32 standard library
@@ -59,6 +65,7 @@ fn main() -> ExitCode {
         "test" => test::command(&rest),
         "check" => ci::check(&rest),
         "ci" => ci::command(),
+        "bench" => bench::command(&rest),
         "" | "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())

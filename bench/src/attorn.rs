@@ -1,0 +1,271 @@
+//! Attorn under load: the real program, `attorn serve`, on a database of its own, with a client and a
+//! person made by its commands, and everything else asked for over HTTP as any client would.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use http::{Method, StatusCode, header};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use url::Url;
+
+use crate::meter::Result;
+use crate::program::{self, Credentials, Program, RESOURCE};
+use crate::setting::{Postgres, Setting};
+use crate::wire::{Answer, Connection, form};
+
+const EMAIL: &str = "person@example.com";
+const PASSWORD: &str = "a-password-for-the-bench";
+const REDIRECT: &str = "https://client.example.com/callback";
+/// The pair of RFC 7636, appendix B.
+const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// Starts Attorn on a new SQLite file, with so many refresh tokens.
+///
+/// # Errors
+/// A sentence with what it said.
+pub async fn on_sqlite(setting: &Setting, name: &'static str, chains: usize) -> Result<Program> {
+    let folder = setting.folder(name)?;
+    let database = format!("sqlite:{}", folder.join("data/attorn.db").display());
+    start(setting, name, &folder, &database, chains).await
+}
+
+/// Starts Attorn on a new database of this PostgreSQL server.
+///
+/// # Errors
+/// A sentence with what it said.
+pub async fn on_postgres(
+    setting: &Setting,
+    postgres: &Postgres,
+    name: &'static str,
+    chains: usize,
+) -> Result<Program> {
+    let folder = setting.folder(name)?;
+    let database = format!("bench_{}", setting.number());
+    let says = |error: sqlx::Error| format!("PostgreSQL: {error}");
+    let mut connection = PgConnection::connect(&postgres.url).await.map_err(says)?;
+    // The name is ours, and not worth a placeholder, which `create database` does not take.
+    connection
+        .execute(AssertSqlSafe(format!("create database {database}")))
+        .await
+        .map_err(says)?;
+    connection.close().await.map_err(says)?;
+    let mut url = Url::parse(&postgres.url).map_err(|error| error.to_string())?;
+    url.set_path(&database);
+    let mut program = start(setting, name, &folder, url.as_str(), chains).await?;
+    program.database_pid = postgres.pid;
+    Ok(program)
+}
+
+async fn start(
+    setting: &Setting,
+    name: &'static str,
+    folder: &Path,
+    database: &str,
+    chains: usize,
+) -> Result<Program> {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map_err(|error| format!("no free port: {error}"))?
+        .port();
+    let log = folder.join("log");
+    let file = || {
+        fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(|error| format!("{}: {error}", log.display()))
+    };
+    let attorn = || {
+        let mut command = Command::new(&setting.attorn);
+        command
+            .current_dir(folder)
+            .env("ATTORN_SERVER__LISTEN", format!("127.0.0.1:{port}"))
+            .env(
+                "ATTORN_SERVER__PUBLIC_URL",
+                format!("http://localhost:{port}/"),
+            )
+            .env("ATTORN_DATABASE__URL", database)
+            .env("ATTORN_VAULT__KEY_FILE", folder.join("key/attorn.key"))
+            // What is measured is the work, not the limit.
+            .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0")
+            .env("ATTORN_LIMITS__APPROVALS_PER_MINUTE", "0")
+            .env("ATTORN_LIMITS__APPROVALS_WAITING", "0");
+        command
+    };
+    fs::create_dir_all(folder.join("key")).map_err(|error| error.to_string())?;
+    let mut user = attorn();
+    user.args(["user", "create", EMAIL, "--name", "Person"]);
+    said(&mut user, PASSWORD)?;
+    let mut client = attorn();
+    client.args(["client", "create", "Bench", "--redirect-uri", REDIRECT]);
+    client.args(["--audience", RESOURCE]);
+    let registered = said(&mut client, "")?;
+    let value = |name: &str| {
+        registered
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(str::to_owned)
+            .ok_or_else(|| format!("`attorn client create` did not say {name}"))
+    };
+
+    let mut serve = attorn();
+    serve.arg("serve");
+    let child = program::start(&serve, file()?)?;
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut program = Program::new(name, child, address);
+    program.client = Credentials {
+        id: value("client_id")?,
+        secret: value("client_secret")?,
+        person: EMAIL.to_owned(),
+    };
+    ready(&mut program).await.map_err(|error| {
+        let log = fs::read_to_string(&log).unwrap_or_default();
+        format!("{error}\n{}", log.trim_end())
+    })?;
+    // One at the least: an agent may ask only people it has to do with.
+    program.refresh_tokens = Browser::open(&program).await?.chains(chains.max(1)).await?;
+    Ok(program)
+}
+
+/// Runs a command of Attorn's to its end.
+fn said(command: &mut Command, input: &str) -> Result<String> {
+    use std::io::Write as _;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin
+            .write_all(input.as_bytes())
+            .map_err(|error| error.to_string())?;
+    }
+    let output = child
+        .wait_with_output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let words: Vec<_> = command
+        .get_args()
+        .map(|word| word.to_string_lossy())
+        .collect();
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("`attorn {}`: {}", words.join(" "), said.trim_end()))
+}
+
+async fn ready(program: &mut Program) -> Result<()> {
+    for _ in 0..600 {
+        program.check()?;
+        if let Ok(mut connection) = Connection::open(program.address, &program.host).await
+            && let Ok(answer) = connection
+                .send(Method::GET, "/readyz", &[], String::new())
+                .await
+            && answer.status == StatusCode::OK
+        {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(format!("{} does not get ready", program.name))
+}
+
+/// The person's browser, as far as the code flow needs one.
+struct Browser<'a> {
+    program: &'a Program,
+    connection: Connection,
+    cookies: Vec<String>,
+}
+
+impl<'a> Browser<'a> {
+    async fn open(program: &'a Program) -> Result<Self> {
+        let connection = Connection::open(program.address, &program.host).await?;
+        Ok(Self {
+            program,
+            connection,
+            cookies: Vec::new(),
+        })
+    }
+
+    /// Signs in, allows the client once, and lets it have so many refresh tokens, each of a family
+    /// of its own. Without `openid`: what is measured are refreshes with one signature each.
+    async fn chains(mut self, count: usize) -> Result<Vec<String>> {
+        let answer = self
+            .post("/sign-in", form([("email", EMAIL), ("password", PASSWORD)]))
+            .await?;
+        if answer.status != StatusCode::SEE_OTHER {
+            return Err(format!("signing in was answered {}", answer.sentence()));
+        }
+        let asked = [
+            ("client_id", self.program.client.id.as_str()),
+            ("redirect_uri", REDIRECT),
+            ("response_type", "code"),
+            ("scope", "offline_access"),
+            ("resource", RESOURCE),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ];
+        let allowed = form(asked.into_iter().chain([("decision", "allow")]));
+        let mut answer = self.post("/authorize/decision", allowed).await?;
+        let mut tokens = Vec::new();
+        loop {
+            tokens.push(self.redeem(&answer).await?);
+            if tokens.len() == count {
+                return Ok(tokens);
+            }
+            answer = self.get(&format!("/authorize?{}", form(asked))).await?;
+        }
+    }
+
+    async fn redeem(&mut self, answer: &Answer) -> Result<String> {
+        let location = answer.headers.get(header::LOCATION);
+        let code = location
+            .and_then(|location| Url::parse(location.to_str().ok()?).ok())
+            .and_then(|url| {
+                url.query_pairs()
+                    .find(|(name, _)| name == "code")
+                    .map(|(_, code)| code.into_owned())
+            })
+            .ok_or_else(|| format!("/authorize was answered {}", answer.sentence()))?;
+        let body = self.program.form([
+            ("grant_type", "authorization_code"),
+            ("code", code.as_str()),
+            ("redirect_uri", REDIRECT),
+            ("code_verifier", VERIFIER),
+        ]);
+        let answer = self.connection.post(self.program.token, body).await?;
+        answer
+            .text("refresh_token")
+            .ok_or_else(|| format!("a code was answered {}", answer.sentence()))
+    }
+
+    async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.send(Method::GET, path, String::new()).await
+    }
+
+    async fn post(&mut self, path: &str, body: String) -> Result<Answer> {
+        self.send(Method::POST, path, body).await
+    }
+
+    async fn send(&mut self, method: Method, path: &str, body: String) -> Result<Answer> {
+        let headers = [
+            (header::COOKIE, self.cookies.join("; ")),
+            (header::ORIGIN, format!("http://{}", self.program.host)),
+        ];
+        let answer = self.connection.send(method, path, &headers, body).await?;
+        for cookie in answer.headers.get_all(header::SET_COOKIE) {
+            let text = cookie.to_str().unwrap_or_default();
+            let pair = text.split(';').next().unwrap_or_default();
+            let name = pair.split('=').next().unwrap_or_default();
+            self.cookies
+                .retain(|kept| kept.split('=').next() != Some(name));
+            self.cookies.push(pair.to_owned());
+        }
+        Ok(answer)
+    }
+}
