@@ -12,6 +12,7 @@ mod load;
 mod machine;
 mod meter;
 mod others;
+mod profile;
 mod program;
 mod report;
 mod scenarios;
@@ -83,6 +84,9 @@ struct Run {
     /// Seconds that the open loop is measured.
     #[arg(long, default_value_t = 60)]
     open_seconds: u64,
+    /// Writes where Attorn's time goes beside the report, as `perf` sees it in one more round.
+    #[arg(long)]
+    profile: bool,
 }
 
 fn main() -> ExitCode {
@@ -120,7 +124,9 @@ async fn measure(run: Run) -> Result<()> {
             known.join(", ")
         ));
     }
-    let scratch = whole(&run.scratch)?;
+    let scratch = run.scratch.join(format!("run-{}", std::process::id()));
+    fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+    let scratch = whole(&scratch)?;
     let mut setting = Setting::new(whole(&run.attorn)?, whole(&run.peer)?, scratch);
     setting.postgres = run.postgres.map(|url| Postgres {
         url,
@@ -131,6 +137,7 @@ async fn measure(run: Run) -> Result<()> {
     setting.connections = run.connections.max(1);
     setting.many = run.many.max(1);
     setting.sockets = run.sockets.max(1);
+    setting.profiles = run.profile.then(|| run.out.clone());
     setting.open = Duration::from_secs(run.open_seconds.max(1));
     let machine = machine::line(&setting);
     let mut outcomes = Vec::new();
@@ -155,6 +162,8 @@ async fn measure(run: Run) -> Result<()> {
         write(&run.out.join("report.json"), &text)?;
     }
     print!("{}", report::markdown(&machine, &outcomes));
+    // Databases and logs of a run that failed stay for whoever looks why.
+    fs::remove_dir_all(&setting.scratch).ok();
     Ok(())
 }
 

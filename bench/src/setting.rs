@@ -42,6 +42,8 @@ pub struct Setting {
     pub sockets: usize,
     /// How long the open loop is measured.
     pub open: Duration,
+    /// Where profiles go, if some are wanted.
+    pub profiles: Option<PathBuf>,
     counter: AtomicU32,
 }
 
@@ -61,6 +63,7 @@ impl Setting {
             many: 100_000,
             sockets: 10_000,
             open: Duration::from_secs(60),
+            profiles: None,
             counter: AtomicU32::new(0),
         }
     }

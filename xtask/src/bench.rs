@@ -37,10 +37,8 @@ pub fn command(words: &[String]) -> Result<()> {
     browser::install_peer(PEER)?;
     let postgres = Postgres::durable()?;
 
-    // In the target folder: /tmp may be memory, and what is durable there costs nothing.
     let out = run::target().join("bench");
-    let scratch = out.join(format!("scratch-{}", std::process::id()));
-    at(&scratch, fs::create_dir_all(&scratch))?;
+    at(&out, fs::create_dir_all(&out))?;
     let mut measure = Command::new(bench);
     measure
         .arg("run")
@@ -49,8 +47,9 @@ pub fn command(words: &[String]) -> Result<()> {
         .arg(&attorn)
         .arg("--peer")
         .arg(root().join(PEER))
+        // Not in /tmp, which may be memory: what is durable there costs nothing.
         .arg("--scratch")
-        .arg(&scratch)
+        .arg(&out)
         .arg("--out")
         .arg(&out)
         .args(["--postgres", &postgres.url]);
@@ -58,14 +57,7 @@ pub fn command(words: &[String]) -> Result<()> {
         measure.args(["--postgres-pid", &pid.to_string()]);
     }
     say(format!("measuring {}", attorn.display()));
-    let outcome = run::run(&mut measure);
-    match &outcome {
-        Ok(()) => {
-            fs::remove_dir_all(&scratch).ok();
-        }
-        Err(_) => say(format!("databases and logs are in {}", scratch.display())),
-    }
-    outcome?;
+    run::run(&mut measure)?;
     say(format!("the report is in {}", out.display()));
     if write {
         let report = out.join("report.md");

@@ -47,7 +47,7 @@ pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
         let program = attorn::on_postgres(setting, postgres, POSTGRES, 1).await?;
         all.push(contestant(setting, program));
     }
-    let series = interleave(setting, all).await?;
+    let series = interleave("client-credentials", setting, all).await?;
     let (control, peer, sqlite) = (
         of(&series, "control")?,
         of(&series, "peer")?,

@@ -8,11 +8,13 @@ mod poll;
 mod polled;
 mod refresh;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::load::{Caller, Round, closed_loop};
 use crate::meter::Result;
+use crate::profile::Recording;
 use crate::program::Program;
 use crate::report::{Outcome, Series};
 use crate::setting::Setting;
@@ -108,6 +110,7 @@ impl<C: Caller> Contestant<C> {
 /// Lets each be called in turn, as often as the setting says, after one turn that does not count:
 /// caches fill and compilers of the running kind do their work.
 async fn interleave<C: Caller>(
+    scenario: &str,
     setting: &Setting,
     mut contestants: Vec<Contestant<C>>,
 ) -> Result<Vec<Series>> {
@@ -134,6 +137,13 @@ async fn interleave<C: Caller>(
             contestant.rounds.push(round);
         }
     }
+    if let Some(folder) = &setting.profiles {
+        for contestant in &mut contestants {
+            if contestant.name.starts_with("Attorn") {
+                profile(setting, scenario, contestant, folder).await?;
+            }
+        }
+    }
     Ok(contestants
         .into_iter()
         .map(|contestant| Series {
@@ -141,6 +151,32 @@ async fn interleave<C: Caller>(
             rounds: contestant.rounds,
         })
         .collect())
+}
+
+/// One more round, with a look at where the time goes.
+async fn profile<C: Caller>(
+    setting: &Setting,
+    scenario: &str,
+    contestant: &mut Contestant<C>,
+    folder: &Path,
+) -> Result<()> {
+    let length = Duration::from_secs(8);
+    let scratch = setting.folder("profile")?;
+    let recording = Recording::start(&contestant.program, &scratch, length)?;
+    contestant.round(setting.warm, length).await?;
+    let plain = |text: &str| -> String {
+        let keep = |letter: char| {
+            if letter.is_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        };
+        text.to_lowercase().chars().map(keep).collect()
+    };
+    let name = format!("profile-{scenario}-{}.txt", plain(&contestant.name));
+    say(format!("{name}: where the time goes"));
+    recording.write(&folder.join(name))
 }
 
 /// The names of the programs in the report.

@@ -79,7 +79,7 @@ pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
         contestant(setting, &few_name, &few, &few_ring),
         contestant(setting, &hasty_name, &many, &many_ring),
     ];
-    let series = interleave(setting, all).await?;
+    let series = interleave("poll", setting, all).await?;
     let many = of(&series, &many_name)?;
     let figures = vec![
         Figure::ratio(
