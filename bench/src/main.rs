@@ -39,7 +39,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Measure.
-    Run(Run),
+    Run(Box<Run>),
     /// Be the control: read forms, write JSON, nothing else.
     Control,
 }
@@ -98,7 +98,7 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(async {
             match cli.command {
                 Command::Control => control::serve().await,
-                Command::Run(run) => measure(run).await,
+                Command::Run(run) => measure(*run).await,
             }
         }),
         Err(error) => Err(error.to_string()),

@@ -39,7 +39,7 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
         let half = values.len() / 2;
-        let median = if values.len() % 2 == 0 && half > 0 {
+        let median = if values.len().is_multiple_of(2) && half > 0 {
             f64::midpoint(at(half - 1), at(half))
         } else {
             at(half)

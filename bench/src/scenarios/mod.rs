@@ -164,15 +164,17 @@ async fn profile<C: Caller>(
     let scratch = setting.folder("profile")?;
     let recording = Recording::start(&contestant.program, &scratch, length)?;
     contestant.round(setting.warm, length).await?;
-    let plain = |text: &str| -> String {
+    let plain = |text: &str| {
         let keep = |letter: char| {
-            if letter.is_alphanumeric() {
+            if letter.is_ascii_alphanumeric() {
                 letter
             } else {
                 '-'
             }
         };
-        text.to_lowercase().chars().map(keep).collect()
+        let kept: String = text.to_lowercase().chars().map(keep).collect();
+        let words = kept.split('-').filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
     };
     let name = format!("profile-{scenario}-{}.txt", plain(&contestant.name));
     say(format!("{name}: where the time goes"));
