@@ -146,7 +146,10 @@ async fn measure(run: Run) -> Result<()> {
             continue;
         }
         eprintln!("==> {name}");
-        let outcome = scenarios::run(name, &setting).await?;
+        let outcome = scenarios::run(name, &setting).await.map_err(|error| {
+            let logs = setting.scratch.display();
+            format!("{name}: {error}\nDatabases and logs are in {logs}")
+        })?;
         for wrong in outcome.wrong() {
             eprintln!("    other answers: {wrong}");
         }
@@ -162,7 +165,6 @@ async fn measure(run: Run) -> Result<()> {
         write(&run.out.join("report.json"), &text)?;
     }
     print!("{}", report::markdown(&machine, &outcomes));
-    // Databases and logs of a run that failed stay for whoever looks why.
     fs::remove_dir_all(&setting.scratch).ok();
     Ok(())
 }

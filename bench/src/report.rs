@@ -94,6 +94,18 @@ impl Figure {
         }
     }
 
+    /// What the last round cost over what the first did: whether a request gets dearer with what went before.
+    pub fn growth(what: &str, of: &Series) -> Option<Self> {
+        let (first, last) = (of.rounds.first()?, of.rounds.last()?);
+        let answered: u64 = of.rounds.iter().map(|round| round.answered).sum();
+        let (first, last) = (first.total_us(), last.total_us());
+        let measured = format!(
+            "{:.2}: {last:.0} µs over {first:.0} µs, after {answered} requests",
+            last / first
+        );
+        Some(Self::said(what, measured, "", None))
+    }
+
     /// Something else.
     pub fn said(what: &str, measured: String, target: &str, reached: Option<bool>) -> Self {
         Self {

@@ -88,6 +88,10 @@ pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
             None,
         ),
     ];
+    figures.extend(Figure::growth(
+        "refresh with rotation, SQLite, the last round over the first",
+        sqlite,
+    ));
     if let Ok(postgres) = of(&series, POSTGRES) {
         figures.push(Figure::ratio(
             "refresh with rotation, durable on PostgreSQL, over the peer in memory",
