@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
-use super::{Contestant, POSTGRES, SQLITE, interleave, of};
+use super::{Contestant, figures, interleave, programs};
 use crate::load::{Caller, Step};
 use crate::meter::Result;
 use crate::program::Program;
 use crate::report::{Figure, Series};
 use crate::setting::Setting;
 use crate::wire::Answer;
-use crate::{attorn, others};
 
 /// Asks for approvals, each with a message of its own.
 struct Agent {
@@ -49,42 +48,9 @@ fn contestant(setting: &Setting, program: Program) -> Contestant<Agent> {
 }
 
 pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
-    let mut all = vec![
-        contestant(setting, others::control(setting)?),
-        contestant(setting, others::peer(setting, 0)?),
-        contestant(setting, attorn::on_sqlite(setting, SQLITE, 1).await?),
-    ];
-    if let Some(postgres) = &setting.postgres {
-        let program = attorn::on_postgres(setting, postgres, POSTGRES, 1).await?;
-        all.push(contestant(setting, program));
-    }
-    let series = interleave("backchannel", setting, all).await?;
-    let (control, peer, sqlite) = (
-        of(&series, "control")?,
-        of(&series, "peer")?,
-        of(&series, SQLITE)?,
-    );
-    let mut figures = vec![
-        Figure::ratio(
-            "/bc-authorize, durable on SQLite, over the peer in memory (aim: 0.5)",
-            sqlite,
-            peer,
-            Some(1.0),
-        ),
-        Figure::ratio(
-            "/bc-authorize, durable on SQLite, over the control",
-            sqlite,
-            control,
-            None,
-        ),
-    ];
-    if let Ok(postgres) = of(&series, POSTGRES) {
-        figures.push(Figure::ratio(
-            "/bc-authorize, durable on PostgreSQL, over the peer in memory",
-            postgres,
-            peer,
-            None,
-        ));
-    }
+    let programs = programs(setting, 1).await?.into_iter();
+    let all = programs.map(|program| contestant(setting, program));
+    let series = interleave("backchannel", setting, all.collect()).await?;
+    let figures = figures("durable /bc-authorize", &series, 1.0, " (aim: 0.5)")?;
     Ok((figures, series))
 }

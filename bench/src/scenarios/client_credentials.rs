@@ -2,14 +2,13 @@
 
 use http::StatusCode;
 
-use super::{Contestant, POSTGRES, SQLITE, interleave, of};
+use super::{Contestant, figures, interleave, programs};
 use crate::load::{Caller, Step};
 use crate::meter::Result;
 use crate::program::{Program, RESOURCE};
 use crate::report::{Figure, Series};
 use crate::setting::Setting;
 use crate::wire::Answer;
-use crate::{attorn, others};
 
 /// Asks the same again and again: the answers differ.
 struct Client {
@@ -38,42 +37,9 @@ fn contestant(setting: &Setting, program: Program) -> Contestant<Client> {
 }
 
 pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
-    let mut all = vec![
-        contestant(setting, others::control(setting)?),
-        contestant(setting, others::peer(setting, 0)?),
-        contestant(setting, attorn::on_sqlite(setting, SQLITE, 1).await?),
-    ];
-    if let Some(postgres) = &setting.postgres {
-        let program = attorn::on_postgres(setting, postgres, POSTGRES, 1).await?;
-        all.push(contestant(setting, program));
-    }
-    let series = interleave("client-credentials", setting, all).await?;
-    let (control, peer, sqlite) = (
-        of(&series, "control")?,
-        of(&series, "peer")?,
-        of(&series, SQLITE)?,
-    );
-    let mut figures = vec![
-        Figure::ratio(
-            "client_credentials, ES256, SQLite, over the peer",
-            sqlite,
-            peer,
-            Some(0.2),
-        ),
-        Figure::ratio(
-            "client_credentials, ES256, SQLite, over the control",
-            sqlite,
-            control,
-            None,
-        ),
-    ];
-    if let Ok(postgres) = of(&series, POSTGRES) {
-        figures.push(Figure::ratio(
-            "client_credentials, ES256, PostgreSQL, over the peer",
-            postgres,
-            peer,
-            None,
-        ));
-    }
+    let programs = programs(setting, 1).await?.into_iter();
+    let all = programs.map(|program| contestant(setting, program));
+    let series = interleave("client-credentials", setting, all.collect()).await?;
+    let figures = figures("client_credentials with an ES256 token", &series, 0.2, "")?;
     Ok((figures, series))
 }

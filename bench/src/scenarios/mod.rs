@@ -16,8 +16,9 @@ use crate::load::{Caller, Round, closed_loop};
 use crate::meter::Result;
 use crate::profile::Recording;
 use crate::program::Program;
-use crate::report::{Outcome, Series};
+use crate::report::{Figure, Outcome, Series};
 use crate::setting::Setting;
+use crate::{attorn, others};
 
 /// Every scenario: its name, and what it is.
 pub const ALL: [(&str, &str); 5] = [
@@ -184,6 +185,47 @@ async fn profile<C: Caller>(
 /// The names of the programs in the report.
 const SQLITE: &str = "Attorn, SQLite";
 const POSTGRES: &str = "Attorn, PostgreSQL";
+
+/// The control, the peer, and Attorn on each database there is, with so many refresh tokens each.
+async fn programs(setting: &Setting, chains: usize) -> Result<Vec<Program>> {
+    let mut programs = vec![
+        others::control(setting)?,
+        others::peer(setting, chains)?,
+        attorn::on_sqlite(setting, SQLITE, chains).await?,
+    ];
+    if let Some(postgres) = &setting.postgres {
+        programs.push(attorn::on_postgres(setting, postgres, POSTGRES, chains).await?);
+    }
+    Ok(programs)
+}
+
+/// What is said of those: against the peer, at most `target`, and against the control.
+fn figures(what: &str, series: &[Series], target: f64, aim: &str) -> Result<Vec<Figure>> {
+    let (control, peer, sqlite) = (
+        of(series, "control")?,
+        of(series, "peer")?,
+        of(series, SQLITE)?,
+    );
+    let mut figures = vec![
+        Figure::ratio(
+            &format!("{what}, SQLite, over the peer{aim}"),
+            sqlite,
+            peer,
+            Some(target),
+        ),
+        Figure::ratio(
+            &format!("{what}, SQLite, over the control"),
+            sqlite,
+            control,
+            None,
+        ),
+    ];
+    if let Ok(postgres) = of(series, POSTGRES) {
+        let what = format!("{what}, PostgreSQL, over the peer");
+        figures.push(Figure::ratio(&what, postgres, peer, None));
+    }
+    Ok(figures)
+}
 
 /// The series of this name.
 fn of<'a>(series: &'a [Series], name: &str) -> Result<&'a Series> {

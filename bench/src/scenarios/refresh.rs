@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::{Contestant, POSTGRES, SQLITE, interleave, of};
+use super::{Contestant, SQLITE, figures, interleave, of, programs};
 use crate::load::{Caller, Step};
 use crate::meter::Result;
 use crate::program::Program;
 use crate::report::{Figure, Series};
 use crate::setting::Setting;
 use crate::wire::Answer;
-use crate::{attorn, others};
 
 struct Chain {
     program: Arc<Program>,
@@ -58,47 +57,16 @@ fn contestant(setting: &Setting, mut program: Program) -> Result<Contestant<Chai
 }
 
 pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
-    let chains = setting.connections;
-    let mut all = vec![
-        contestant(setting, others::control(setting)?)?,
-        contestant(setting, others::peer(setting, chains)?)?,
-        contestant(setting, attorn::on_sqlite(setting, SQLITE, chains).await?)?,
-    ];
-    if let Some(postgres) = &setting.postgres {
-        let program = attorn::on_postgres(setting, postgres, POSTGRES, chains).await?;
-        all.push(contestant(setting, program)?);
-    }
-    let series = interleave("refresh", setting, all).await?;
-    let (control, peer, sqlite) = (
-        of(&series, "control")?,
-        of(&series, "peer")?,
-        of(&series, SQLITE)?,
-    );
-    let mut figures = vec![
-        Figure::ratio(
-            "refresh with rotation, durable on SQLite, over the peer in memory (aim: 0.33)",
-            sqlite,
-            peer,
-            Some(1.0),
-        ),
-        Figure::ratio(
-            "refresh with rotation, durable on SQLite, over the control",
-            sqlite,
-            control,
-            None,
-        ),
-    ];
+    let programs = programs(setting, setting.connections).await?.into_iter();
+    let all: Result<Vec<_>> = programs
+        .map(|program| contestant(setting, program))
+        .collect();
+    let series = interleave("refresh", setting, all?).await?;
+    let what = "durable refresh with rotation";
+    let mut figures = figures(what, &series, 1.0, " (aim: 0.33)")?;
     figures.extend(Figure::growth(
-        "refresh with rotation, SQLite, the last round over the first",
-        sqlite,
+        &format!("{what}, SQLite, the last round over the first"),
+        of(&series, SQLITE)?,
     ));
-    if let Ok(postgres) = of(&series, POSTGRES) {
-        figures.push(Figure::ratio(
-            "refresh with rotation, durable on PostgreSQL, over the peer in memory",
-            postgres,
-            peer,
-            None,
-        ));
-    }
     Ok((figures, series))
 }
