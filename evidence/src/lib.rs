@@ -20,15 +20,19 @@
 //! | [`checkpoint`] | the log's signed promise over a tree (C2SP tlog-checkpoint) |
 //! | [`verify`] | checks an export against checkpoints and names what is wrong with it |
 //! | [`challenge`] | the bytes a decision's passkey signs |
+//! | [`decision`] | a decision with everything that proves it |
+//! | [`webauthn`] | what a passkey answers, checked (W3C Web Authentication Level 3) |
 //!
 //! What always holds: a change of any of these formats is a new version beside the old one, never a change of the old
 //! one, because entries and signatures that exist must go on verifying.
 
 pub mod challenge;
 pub mod checkpoint;
+pub mod decision;
 pub mod digest;
 pub mod json;
 pub mod leaf;
 pub mod merkle;
 pub mod note;
 pub mod verify;
+pub mod webauthn;

@@ -1,0 +1,4 @@
+//! Passkeys: the published vectors, vectors by another implementation, and every refusal by its name.
+
+mod refusals;
+mod vectors;
