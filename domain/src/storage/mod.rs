@@ -366,8 +366,10 @@ impl Store {
     pub async fn close(&self) {
         match &self.pool {
             Pool::Sqlite { readers, writer } => {
-                writer.close().await;
+                // The last connection folds the write-ahead log into the file, and a reader may not: without this
+                // order a copy of the file alone lacks what was written last.
                 readers.close().await;
+                writer.close().await;
             }
             Pool::Postgres(pool) => pool.close().await,
         }
