@@ -37,6 +37,9 @@ pub enum Limit {
     /// Sign-ins through another provider begun from one address: 30, then one
     /// every 10 seconds. Each asks the provider.
     Upstream,
+    /// Sign-ins by passkey begun from one address: 30, then one every 2 seconds.
+    /// Each writes a challenge.
+    Passkey,
 }
 
 /// How often is too often; ten times as many may come at once. 0 is no limit.
@@ -68,13 +71,14 @@ impl Default for Quotas {
 }
 
 impl Limit {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::UserCode,
         Self::Client,
         Self::Approval,
         Self::WrongProof,
         Self::Registration,
         Self::Upstream,
+        Self::Passkey,
     ];
 
     /// How many may come at once, and after how long one more; `None` is no limit.
@@ -82,6 +86,7 @@ impl Limit {
         let (count, of) = match self {
             Self::UserCode => return Some((20, Duration::from_secs(15))),
             Self::Upstream => return Some((30, Duration::from_secs(10))),
+            Self::Passkey => return Some((30, Duration::from_secs(2))),
             Self::Client => (quotas.client_per_second, Duration::from_secs(1)),
             Self::Approval => (quotas.approvals_per_minute, Duration::from_secs(60)),
             Self::WrongProof => (quotas.wrong_proofs_per_minute, Duration::from_secs(60)),

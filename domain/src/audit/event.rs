@@ -35,6 +35,20 @@ kinds! {
     PasswordChanged => "person.password",
     /// A person set, changed or took away their user code.
     UserCodeChanged => "person.user_code",
+    /// A person has a new passkey; on hold if a recovery code gave it.
+    PasskeyAdded => "passkey.added",
+    /// A passkey has another name.
+    PasskeyRenamed => "passkey.renamed",
+    /// A passkey was revoked.
+    PasskeyRevoked => "passkey.revoked",
+    /// An answer of a passkey did not count.
+    PasskeyRefused => "passkey.refused",
+    /// The counter of a passkey did not go on: it may have been copied.
+    PasskeyCounter => "passkey.counter",
+    /// A person has new recovery codes.
+    RecoveryCodesIssued => "recovery_codes.issued",
+    /// A recovery code was used up.
+    RecoveryCodeUsed => "recovery_codes.used",
     /// A person signed in.
     SignedIn => "session.signed_in",
     /// A sign-in was refused.

@@ -11,6 +11,7 @@
 //!   refused on load.
 
 mod attempts;
+pub mod passkeys;
 mod password;
 pub mod sessions;
 mod sql;
