@@ -29,6 +29,9 @@ pub enum Purpose {
     Token(SigningAlg),
     /// Signatures of the audit log's checkpoints (Ed25519).
     Log,
+    /// Signatures for push services (ES256): browsers are told it when they
+    /// subscribe, so it takes no turns.
+    Vapid,
 }
 
 /// How tokens are signed (RFC 7518, RFC 8037).
@@ -57,13 +60,14 @@ impl SigningAlg {
     }
 }
 
-const ALL: [Purpose; 6] = [
+const ALL: [Purpose; 7] = [
     Purpose::Hash,
     Purpose::Mac,
     Purpose::Token(SigningAlg::Es256),
     Purpose::Token(SigningAlg::Rs256),
     Purpose::Token(SigningAlg::EdDsa),
     Purpose::Log,
+    Purpose::Vapid,
 ];
 
 impl Purpose {
@@ -73,6 +77,7 @@ impl Purpose {
             Self::Mac => "mac",
             Self::Token(_) => "token",
             Self::Log => "log",
+            Self::Vapid => "vapid",
         }
     }
 
@@ -81,6 +86,7 @@ impl Purpose {
             Self::Hash | Self::Mac => "HS256",
             Self::Token(alg) => alg.name(),
             Self::Log => "EdDSA",
+            Self::Vapid => "ES256",
         }
     }
 
@@ -167,6 +173,7 @@ pub struct Keyring {
     old_macs: HashMap<String, hmac::Key>,
     tokens: RwLock<Arc<TokenKeys>>,
     log: SigningKey,
+    vapid: SigningKey,
 }
 
 /// A key of tokens as `attorn keys list` shows it.
@@ -231,7 +238,7 @@ fn make(purpose: Purpose, kid: &str, random: &dyn crate::ids::Rng) -> Result<Mad
             private: Secret::new(crate::ids::random::<32>(random).to_vec()),
             public: None,
         },
-        Purpose::Token(SigningAlg::Es256) => {
+        Purpose::Token(SigningAlg::Es256) | Purpose::Vapid => {
             let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?;
             let der = pair.to_pkcs8v1().map_err(failed)?;
             // Uncompressed point: 0x04, x, y.
@@ -274,6 +281,34 @@ fn make(purpose: Purpose, kid: &str, random: &dyn crate::ids::Rng) -> Result<Mad
                 public: Some(public),
             }
         }
+    })
+}
+
+/// A new key of any purpose, wrapped.
+struct MadeKey {
+    id: String,
+    purpose: Purpose,
+    wrapped: Vec<u8>,
+    public: Option<Jwk>,
+}
+
+async fn make_wrapped(
+    kek: &dyn KeyEncryption,
+    rng: &dyn crate::ids::Rng,
+    position: usize,
+    purpose: Purpose,
+) -> Result<MadeKey, Error> {
+    let id = format!(
+        "key_{position}{}",
+        b64(&crate::ids::random::<12>(rng)).replace(['-', '_'], "x")
+    );
+    let key = make(purpose, &id, rng)?;
+    let wrapped = kek.wrap(key.private.expose(), &aad(&id)).await?;
+    Ok(MadeKey {
+        id,
+        purpose,
+        wrapped,
+        public: key.public,
     })
 }
 
@@ -349,6 +384,28 @@ impl Tx {
                 _ => None,
             })
             .collect())
+    }
+
+    async fn insert_key(&mut self, key: &MadeKey, kek_id: &str) -> Result<(), storage::Error> {
+        let now = self.now();
+        self.execute(
+            "insert into keys (id, purpose, alg, wrapped, kek_id, public_jwk, state, created_at) \
+             values ($1, $2, $3, $4, $5, $6, 'active', $7)",
+            vec![
+                (&key.id).into(),
+                key.purpose.word().into(),
+                key.purpose.alg().into(),
+                (&key.wrapped).into(),
+                kek_id.into(),
+                key.public
+                    .as_ref()
+                    .map(|jwk| serde_json::to_string(&Json(jwk).0).unwrap_or_default())
+                    .into(),
+                now.into(),
+            ],
+        )
+        .await?;
+        Ok(())
     }
 
     /// Lets nobody else change keys until this write ends.
@@ -444,7 +501,8 @@ impl Keyring {
         let deployment_id = Self::prepare(store, &*kek, rng).await?;
         let rows = store.reader().await?.keys().await?;
         let mut tokens = TokenKeys::default();
-        let (mut hash, mut mac, mut log, mut old_macs) = (None, None, None, HashMap::new());
+        let (mut hash, mut mac, mut log, mut vapid) = (None, None, None, None);
+        let mut old_macs = HashMap::new();
         for row in rows {
             if row.kek_id != kek.id() {
                 return Err(Error::Unavailable(format!(
@@ -479,6 +537,13 @@ impl Keyring {
                         log = Some(SigningKey::open(row.id, alg, private, jwk)?);
                     }
                 }
+                Purpose::Vapid => {
+                    let jwk = row.public.ok_or(Error::DoesNotOpen)?;
+                    if active {
+                        let alg = SigningAlg::Es256;
+                        vapid = Some(SigningKey::open(row.id, alg, private, jwk)?);
+                    }
+                }
             }
         }
         let missing = || {
@@ -493,6 +558,7 @@ impl Keyring {
             old_macs,
             tokens: RwLock::new(Arc::new(tokens)),
             log: log.ok_or_else(missing)?,
+            vapid: vapid.ok_or_else(missing)?,
             kek,
         })
     }
@@ -574,17 +640,12 @@ impl Keyring {
                     kek.id()
                 )));
             }
+            Self::add_vapid(store, kek, rng).await?;
             return Ok(deployment);
         }
         let mut made = Vec::new();
         for (position, purpose) in ALL.into_iter().enumerate() {
-            let id = format!(
-                "key_{position}{}",
-                b64(&crate::ids::random::<12>(rng)).replace(['-', '_'], "x")
-            );
-            let key = make(purpose, &id, rng)?;
-            let wrapped = kek.wrap(key.private.expose(), &aad(&id)).await?;
-            made.push((id, purpose, wrapped, key.public));
+            made.push(make_wrapped(kek, rng, position, purpose).await?);
         }
         let deployment = format!(
             "dep_{}",
@@ -605,26 +666,41 @@ impl Keyring {
                         vec![(&deployment).into(), (&kek_id).into(), now.into()],
                     )
                     .await?;
-                    for (id, purpose, wrapped, public) in made.iter() {
-                        tx.execute(
-                            "insert into keys (id, purpose, alg, wrapped, kek_id, public_jwk, state, created_at) \
-                             values ($1, $2, $3, $4, $5, $6, 'active', $7)",
-                            vec![
-                                id.into(),
-                                purpose.word().into(),
-                                purpose.alg().into(),
-                                wrapped.into(),
-                                (&kek_id).into(),
-                                public.as_ref().map(|jwk| serde_json::to_string(&Json(jwk).0).unwrap_or_default()).into(),
-                                now.into(),
-                            ],
-                        )
-                        .await?;
+                    for key in made.iter() {
+                        tx.insert_key(key, &kek_id).await?;
                     }
                     Ok(deployment)
                 })
             })
             .await
+    }
+
+    /// A database of a version that knew no Web Push gets the key for it.
+    async fn add_vapid(
+        store: &Store,
+        kek: &dyn KeyEncryption,
+        rng: &dyn crate::ids::Rng,
+    ) -> Result<(), Error> {
+        let is_there = |rows: Vec<KeyRow>| rows.iter().any(|row| row.purpose == Purpose::Vapid);
+        if is_there(store.reader().await?.keys().await?) {
+            return Ok(());
+        }
+        let made = make_wrapped(kek, rng, ALL.len(), Purpose::Vapid).await?;
+        let (made, kek_id) = (Arc::new(made), kek.id().to_owned());
+        store
+            .write(move |tx| {
+                let (made, kek_id) = (made.clone(), kek_id.clone());
+                Box::pin(async move {
+                    // Another instance may be first; then its key counts.
+                    tx.hold_keys().await?;
+                    if !is_there(tx.keys().await?) {
+                        tx.insert_key(&made, &kek_id).await?;
+                    }
+                    Ok::<_, storage::Error>(())
+                })
+            })
+            .await?;
+        Ok(())
     }
 
     /// This deployment's id.
@@ -674,6 +750,12 @@ impl Keyring {
     #[must_use]
     pub const fn log(&self) -> &SigningKey {
         &self.log
+    }
+
+    /// The key that push services know us by (RFC 8292).
+    #[must_use]
+    pub const fn vapid(&self) -> &SigningKey {
+        &self.vapid
     }
 
     /// The key of tokens with this id, as long as what it signed counts.
