@@ -26,6 +26,7 @@ mod execute;
 mod fuzz;
 mod lookalikes;
 mod memory;
+pub mod push;
 mod read;
 mod redeem;
 mod render;

@@ -115,6 +115,10 @@ kinds! {
     PermissionChanged => "permission.changed",
     /// A permission was taken back.
     PermissionRevoked => "permission.revoked",
+    /// A browser of a person is told of requests by Web Push.
+    PushSubscribed => "push.subscribed",
+    /// A browser of a person is no longer told.
+    PushUnsubscribed => "push.unsubscribed",
     /// An approval was asked for.
     ApprovalRequested => "approval.requested",
     /// An approval was given.
