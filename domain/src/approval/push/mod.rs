@@ -15,6 +15,7 @@
 pub mod encrypt;
 mod retry_after;
 mod send;
+mod sql;
 pub mod subscriptions;
 #[cfg(test)]
 mod tests;
