@@ -7,12 +7,16 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::config::{Client, Provider};
+use crate::faults::{Fault, Struck};
 use crate::pages;
 use crate::store::{CODE_LIFETIME_MS, Code, Shared, TokenKind};
 use crate::wire::{Ask, Params};
 
 /// A request that passed every check.
 struct Request {
+    faults: Struck,
+    /// The issuer that answers carry (RFC 9207 §2), at Google.
+    issuer: Option<String>,
     client: Client,
     redirect_uri: String,
     scopes: Vec<String>,
@@ -27,9 +31,23 @@ impl Request {
         let Ok(mut url) = url::Url::parse(&self.redirect_uri) else {
             return problem(self.client.provider, "the redirect URI is not a URL");
         };
-        let state = self.params.get("state").map(|state| ("state", state));
+        let state = match self.params.get("state") {
+            _ if self.faults.has(Fault::NoState) => None,
+            Some(_) if self.faults.has(Fault::WrongState) => {
+                Some(("state", "somebody-elses-state"))
+            }
+            state => state.map(|state| ("state", state)),
+        };
+        let issuer = if self.faults.has(Fault::WrongIss) {
+            Some("https://somebody-else.example")
+        } else if self.faults.has(Fault::NoIss) {
+            None
+        } else {
+            self.issuer.as_deref()
+        };
+        let issuer = issuer.map(|issuer| ("iss", issuer));
         url.query_pairs_mut()
-            .extend_pairs(answer.iter().copied().chain(state));
+            .extend_pairs(answer.iter().copied().chain(state).chain(issuer));
         (StatusCode::FOUND, [(header::LOCATION, url.to_string())]).into_response()
     }
 }
@@ -39,7 +57,7 @@ pub(crate) async fn endpoint(provider: Provider, inner: Shared, ask: Ask) -> Res
     let mut params = ask.query.clone();
     let form = ask.form();
     params.0.extend(form.0.clone());
-    let request = match checked(provider, &inner, params) {
+    let request = match checked(provider, &inner, params, ask.faults.clone()) {
         Ok(request) => request,
         Err(answer) => return answer,
     };
@@ -54,8 +72,20 @@ pub(crate) async fn endpoint(provider: Provider, inner: Shared, ask: Ask) -> Res
         );
         return Html(page).into_response();
     }
-    if form.get("deny").is_some() {
-        return request.back(&[("error", "access_denied")]);
+    let refusal = [
+        (Fault::ConsentDenied, "access_denied"),
+        (Fault::ConsentServerError, "server_error"),
+        (Fault::ConsentUnavailable, "temporarily_unavailable"),
+        (Fault::ConsentRequired, "consent_required"),
+    ]
+    .into_iter()
+    .find(|(fault, _)| request.faults.has(*fault))
+    .map(|(_, error)| error);
+    if let Some(error) = refusal.or(form.get("deny").map(|_| "access_denied")) {
+        return request.back(&[("error", error)]);
+    }
+    if request.faults.has(Fault::NoCode) {
+        return request.back(&[]);
     }
     let Some(person) = form.get("email").and_then(|email| inner.person(email)) else {
         return problem(provider, "nobody here has that address");
@@ -73,7 +103,12 @@ pub(crate) async fn endpoint(provider: Provider, inner: Shared, ask: Ask) -> Res
 }
 
 /// The checks, in order: client, redirect URI (both before any redirect), response type, PKCE, scopes.
-fn checked(provider: Provider, inner: &Shared, params: Params) -> Result<Request, Response> {
+fn checked(
+    provider: Provider,
+    inner: &Shared,
+    params: Params,
+    faults: Struck,
+) -> Result<Request, Response> {
     let client = params
         .get("client_id")
         .and_then(|id| inner.state().client(provider, id).cloned());
@@ -115,6 +150,8 @@ fn checked(provider: Provider, inner: &Shared, params: Params) -> Result<Request
         Vec::new()
     };
     let request = Request {
+        faults,
+        issuer: (provider == Provider::Google).then(|| inner.base(provider)),
         client,
         redirect_uri,
         scopes: split("scope"),
@@ -214,8 +251,12 @@ fn agree(inner: &Shared, request: &Request, person: usize, code: &str) {
         challenge: params.get("code_challenge").map(str::to_owned),
         nonce: params.get("nonce").map(str::to_owned),
         wants_refresh,
-        expires_at: inner.now() + CODE_LIFETIME_MS,
-        used: false,
+        expires_at: if request.faults.has(Fault::CodeExpired) {
+            inner.now()
+        } else {
+            inner.now() + CODE_LIFETIME_MS
+        },
+        used: request.faults.has(Fault::CodeUsed),
     };
     state.codes.insert((provider, code.to_owned()), stored);
 }

@@ -83,12 +83,41 @@ impl Control {
 
     /// Arms a fault for the requests of one kind only. Several faults may strike one request.
     pub fn set_fault_on(&self, provider: Provider, target: Target, fault: Fault, times: Times) {
+        self.arm(provider, None, target, fault, times);
+    }
+
+    /// Arms a fault for one client's requests only; nobody else notices.
+    pub fn set_fault_for(
+        &self,
+        provider: Provider,
+        client_id: &str,
+        target: Target,
+        fault: Fault,
+        times: Times,
+    ) {
+        self.arm(provider, Some(client_id.to_owned()), target, fault, times);
+    }
+
+    fn arm(
+        &self,
+        provider: Provider,
+        client: Option<String>,
+        target: Target,
+        fault: Fault,
+        times: Times,
+    ) {
         self.inner.state().armed.push(Armed {
             provider,
+            client,
             target,
             fault,
             times,
         });
+    }
+
+    /// The faults that wait for requests, in the order they were armed.
+    pub(crate) fn armed(&self) -> Vec<Armed> {
+        self.inner.state().armed.clone()
     }
 
     /// Disarms every fault of every provider. Gates, rotation and lifetimes stay as they are.
@@ -116,6 +145,12 @@ impl Control {
     /// [`Rotation::Keeps`] also makes new tokens expire and come with a refresh token.
     pub fn set_rotation(&self, provider: Provider, rotation: Rotation) {
         self.inner.state().service(provider).rotation = rotation;
+    }
+
+    /// The same for one client only.
+    pub fn set_rotation_for(&self, provider: Provider, client_id: &str, rotation: Rotation) {
+        let key = (provider, client_id.to_owned());
+        self.inner.state().rotations.insert(key, rotation);
     }
 
     /// How long access tokens issued from now on live, in seconds.
@@ -155,7 +190,7 @@ impl Control {
             .collect()
     }
 
-    /// Who followed a `redirect-on-token`.
+    /// Who followed a redirecting fault.
     pub fn followed_redirects(&self) -> Vec<Recorded> {
         let state = self.inner.state();
         state

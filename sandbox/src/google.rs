@@ -149,7 +149,8 @@ async fn token(State(inner): State<Shared>, ask: Ask) -> Response {
     };
     match answer {
         Ok(mut answer) => {
-            ask.faults.alter_token_answer(&mut answer);
+            ask.faults
+                .alter_token_answer(&mut answer, form.get("refresh_token"));
             ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
         }
         Err((error, description)) => denied(StatusCode::BAD_REQUEST, error, description),
@@ -185,7 +186,10 @@ fn exchange(
         return Err(("invalid_grant", "Bad Request"));
     }
     let scopes = faults.granted(&code.scopes);
-    let family = state.open_family(Family::new(&code, Provider::Google, Holder::User, scopes));
+    let family = state.open_family(
+        Family::new(&code, Provider::Google, Holder::User, scopes),
+        faults,
+    );
     let mut answer = access_fields(inner, &mut state, family, secret, faults);
     if code.wants_refresh {
         let token = inner.token("1//0");
@@ -254,6 +258,7 @@ fn access_fields(
     });
     if scopes.iter().any(|scope| scope == "openid") {
         let identity = inner.identity(person, faults);
+        let told = now + faults.ahead_ms();
         let mut claims = json!({
             "iss": inner.base(Provider::Google),
             "aud": client_id,
@@ -262,8 +267,8 @@ fn access_fields(
             "email": identity.email,
             "email_verified": true,
             "name": identity.name,
-            "iat": now / 1000,
-            "exp": now / 1000 + 3600,
+            "iat": told / 1000,
+            "exp": told / 1000 + 3600,
         });
         if let Some(nonce) = nonce {
             claims["nonce"] = nonce.into();

@@ -22,9 +22,10 @@
 //! | file | what lies there |
 //! |---|---|
 //! | `config` | what a sandbox is started with: people, registered clients, clock, randomness |
-//! | `serve` | the socket, the connections, the graceful stop, and hanging up on purpose |
+//! | `serve` | the socket, the connections, the graceful stop |
+//! | `line` | what hyper never does with a connection: hanging up, resetting, unasked interim answers |
 //! | `wire` | one request as the lookalikes see it; the door that records, spoils and holds answers |
-//! | `faults` | every fault, its name, its target; in `faults/struck`, what it does to an answer |
+//! | `faults` | in `faults/list` every fault, in `target` where it goes; what it does: `struck` while a lookalike works, `instead` of any work, `spoil` and `bytes` on the way out |
 //! | `control` | the switches and the log, in process |
 //! | `switches` | the same switches over HTTP, under `/control/` |
 //! | `store` | what is remembered; in `store/tokens`, codes and families of tokens and their rules |
@@ -42,6 +43,7 @@ mod config;
 mod control;
 mod faults;
 mod google;
+mod line;
 mod pages;
 mod salesforce;
 mod serve;

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use sandbox::{Client, Config, Provider, Sandbox};
 
-const USAGE: &str =
-    "usage: attorn-sandbox [--port N] [--host 127.0.0.1|localhost] [--redirect-uri URI]...";
+const USAGE: &str = "usage: attorn-sandbox [--port N] [--host 127.0.0.1|localhost] [--redirect-uri URI]... [--client PROVIDER:ID:SECRET]...";
 
 /// A redirect URI for whoever only looks around with curl.
 const DEFAULT_REDIRECT: &str = "http://localhost:8080/callback";
@@ -13,7 +12,7 @@ const DEFAULT_REDIRECT: &str = "http://localhost:8080/callback";
 fn configured(mut arguments: impl Iterator<Item = String>) -> Result<Config, String> {
     let mut config = Config::system();
     config.port = 4200;
-    let mut redirect_uris = Vec::new();
+    let (mut redirect_uris, mut clients) = (Vec::new(), Vec::new());
     while let Some(name) = arguments.next() {
         let mut value = || {
             arguments
@@ -28,6 +27,7 @@ fn configured(mut arguments: impl Iterator<Item = String>) -> Result<Config, Str
             }
             "--host" => config.host = value()?,
             "--redirect-uri" => redirect_uris.push(value()?),
+            "--client" => clients.push(client(&value()?)?),
             "--help" | "-h" => return Err(USAGE.to_owned()),
             other => return Err(format!("{other} is not known; {USAGE}")),
         }
@@ -40,11 +40,24 @@ fn configured(mut arguments: impl Iterator<Item = String>) -> Result<Config, Str
             format!("sandbox-{provider}"),
             format!("sandbox-{provider}-secret"),
         );
-        config
-            .clients
-            .push(Client::new(provider, &id, &secret, redirect_uris.clone()));
+        clients.push((provider, id, secret));
     }
+    config.clients = clients
+        .into_iter()
+        .map(|(provider, id, secret)| Client::new(provider, &id, &secret, redirect_uris.clone()))
+        .collect();
     Ok(config)
+}
+
+/// A client as it stands behind `--client`.
+fn client(text: &str) -> Result<(Provider, String, String), String> {
+    let mut parts = text.splitn(3, ':');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(provider), Some(id), Some(secret)) => {
+            Ok((provider.parse()?, id.to_owned(), secret.to_owned()))
+        }
+        _ => Err("--client needs PROVIDER:ID:SECRET".to_owned()),
+    }
 }
 
 #[tokio::main]

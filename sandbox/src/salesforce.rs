@@ -121,7 +121,8 @@ async fn token(State(inner): State<Shared>, ask: Ask) -> Response {
         });
     match answer {
         Ok(mut answer) => {
-            ask.faults.alter_token_answer(&mut answer);
+            ask.faults
+                .alter_token_answer(&mut answer, form.get("refresh_token"));
             ([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response()
         }
         Err(why) => denied(why),
@@ -158,12 +159,10 @@ fn exchange(
         return Err(("invalid_grant", "expired authorization code"));
     }
     let scopes = faults.granted(&code.scopes);
-    let family = state.open_family(Family::new(
-        &code,
-        Provider::Salesforce,
-        Holder::User,
-        scopes,
-    ));
+    let family = state.open_family(
+        Family::new(&code, Provider::Salesforce, Holder::User, scopes),
+        faults,
+    );
     let mut answer = session_fields(inner, &mut state, family, secret, faults);
     if code.wants_refresh {
         let token = inner.token("5Aep861");
@@ -215,7 +214,7 @@ fn session_fields(
     state.add_access(family, &token, now, Some(lifetime));
     let Family { scopes, person, .. } = state.family(family);
     let id = identity_url(inner, inner.identity(*person, faults).number);
-    let issued_at = now.to_string();
+    let issued_at = (now + faults.ahead_ms()).to_string();
     // Salesforce signs id and issued_at with the client's secret.
     let signature = hmac(secret.as_bytes(), format!("{id}{issued_at}").as_bytes());
     json!({

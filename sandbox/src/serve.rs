@@ -24,6 +24,7 @@ use tower::ServiceExt;
 
 use crate::config::{Config, Provider};
 use crate::control::Control;
+use crate::line::Line;
 use crate::store::{Inner, Shared};
 use crate::wire::{self, Ask};
 use crate::{google, pages, salesforce, slack, switches};
@@ -105,7 +106,7 @@ async fn index(State(inner): State<Shared>) -> Html<String> {
     Html(pages::index(&inner.url))
 }
 
-/// Where `redirect-on-token` points. Whoever comes here has carried a secret to a foreign address.
+/// Where the redirecting faults point. Whoever comes here has carried a secret to a foreign address.
 async fn elsewhere(ask: Ask) -> Response {
     axum::Json(serde_json::json!({ "followed": ask.method.as_str() })).into_response()
 }
@@ -130,26 +131,24 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
 }
 
 async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Receiver<bool>) {
-    // A lookalike that waits for Nagle's algorithm would make benches measure the kernel.
-    let _ = stream.set_nodelay(true);
+    let line = Line::new(stream);
+    let marked = line.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
+        let (router, line) = (router.clone(), marked.clone());
         async move {
+            let hung_up = || io::Error::new(io::ErrorKind::ConnectionAborted, "hung up on purpose");
+            if line.is_deaf() {
+                return Err(hung_up());
+            }
             let answer: Result<Response, Infallible> = router.oneshot(request.map(Body::new)).await;
             let Ok(answer) = answer;
-            if answer.extensions().get::<HangUp>().is_some() {
-                return Err(io::Error::new(
-                    io::ErrorKind::ConnectionAborted,
-                    "hung up on purpose",
-                ));
-            }
-            Ok(answer)
+            line.mark(answer).ok_or_else(hung_up)
         }
     });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // A client that went away is no news to a lookalike.
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(line.clone()), service);
     tokio::pin!(connection);
     tokio::select! {
-        // A client that went away is no news to a lookalike.
         _ = connection.as_mut() => {}
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
@@ -157,16 +156,5 @@ async fn connection(stream: TcpStream, router: Router, mut stopped: watch::Recei
             let _ = connection.await;
         }
     }
-}
-
-/// Marks an answer that is never sent: the connection is closed instead.
-#[derive(Clone, Copy)]
-pub(crate) struct HangUp;
-
-impl HangUp {
-    pub fn answer() -> Response {
-        let mut answer = Response::new(Body::empty());
-        answer.extensions_mut().insert(HangUp);
-        answer
-    }
+    line.end().await;
 }

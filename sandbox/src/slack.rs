@@ -89,7 +89,8 @@ async fn access(State(inner): State<Shared>, ask: Ask) -> Response {
     };
     match answer {
         Ok(mut answer) => {
-            ask.faults.alter_token_answer(&mut answer);
+            ask.faults
+                .alter_token_answer(&mut answer, form.get("refresh_token"));
             Json(answer).into_response()
         }
         Err(error) => refused(error),
@@ -122,8 +123,9 @@ fn token_fields(
     refresh_token: Option<String>,
     faults: &Struck,
 ) -> Value {
+    let client_id = state.family(family).client_id.clone();
     let rotates =
-        state.service(Provider::Slack).rotation != Rotation::Keeps || refresh_token.is_some();
+        state.rotation(Provider::Slack, &client_id) != Rotation::Keeps || refresh_token.is_some();
     let lifetime = state.service(Provider::Slack).lifetime_seconds;
     let lifetime = faults
         .short_expiry()
@@ -179,7 +181,10 @@ fn exchange(
     let mut answer = common(inner, code.person, faults);
     if !code.scopes.is_empty() {
         let scopes = faults.granted(&code.scopes);
-        let family = state.open_family(Family::new(&code, Provider::Slack, Holder::Bot, scopes));
+        let family = state.open_family(
+            Family::new(&code, Provider::Slack, Holder::Bot, scopes),
+            faults,
+        );
         merge(
             &mut answer,
             token_fields(inner, &mut state, family, None, faults),
@@ -188,7 +193,10 @@ fn exchange(
     }
     if !code.user_scopes.is_empty() {
         let scopes = faults.granted(&code.user_scopes);
-        let family = state.open_family(Family::new(&code, Provider::Slack, Holder::User, scopes));
+        let family = state.open_family(
+            Family::new(&code, Provider::Slack, Holder::User, scopes),
+            faults,
+        );
         let fields = token_fields(inner, &mut state, family, None, faults);
         merge(&mut answer["authed_user"], fields);
     }

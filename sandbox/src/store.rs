@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::config::{Client, Clock, Config, Person, Provider, Randomness, Rotation};
 use crate::control::{Bar, Recorded, counted_as};
 use crate::faults::{Armed, Fault, Struck, Target, Times};
-use crate::wire::Call;
+use crate::wire::{Ask, Call};
 use crate::{google, salesforce, slack};
 
 use tokens::{Access, Refresh};
@@ -43,6 +43,7 @@ impl Inner {
                 service(config.google_rotation, 3_599),
                 service(config.salesforce_rotation, 7_200),
             ],
+            rotations: HashMap::new(),
             emails: config
                 .people
                 .iter()
@@ -172,6 +173,8 @@ pub(crate) struct Service {
 pub(crate) struct State {
     pub clients: Vec<Client>,
     services: [Service; 3],
+    /// Rules of single clients, where they are not the service's.
+    pub rotations: HashMap<(Provider, String), Rotation>,
     emails: Vec<String>,
     /// Scopes a person has allowed a client so far.
     pub consents: HashMap<(Provider, usize, String), Vec<String>>,
@@ -195,6 +198,13 @@ impl State {
         &mut self.services[provider as usize]
     }
 
+    /// What a refresh does for this client: its own rule, or the service's.
+    pub fn rotation(&self, provider: Provider, client_id: &str) -> Rotation {
+        let own = self.rotations.get(&(provider, client_id.to_owned()));
+        own.copied()
+            .unwrap_or(self.services[provider as usize].rotation)
+    }
+
     // The door.
 
     pub fn record(&mut self, provider: Option<Provider>, call: Call, recorded: Recorded) {
@@ -209,14 +219,30 @@ impl State {
         self.log.push_back((provider, recorded));
     }
 
-    /// Takes every armed fault that is meant for this call.
-    pub fn strike(&mut self, provider: Provider, call: Call) -> Struck {
+    /// The client behind a request, as far as it says so: by credentials, or by the token's family.
+    pub fn client_of(&self, provider: Provider, call: Call, ask: &Ask) -> Option<String> {
+        match call {
+            Call::Page => None,
+            Call::Consent => ask.query.get("client_id").map(str::to_owned),
+            _ => {
+                let by_token = ask
+                    .credential()
+                    .and_then(|token| self.family_of(provider, &token))
+                    .map(|(family, _)| self.family(family).client_id.clone());
+                ask.client_credentials().0.or(by_token)
+            }
+        }
+    }
+
+    /// Takes every armed fault that is meant for this call of this client.
+    pub fn strike(&mut self, provider: Provider, call: Call, client: Option<&str>) -> Struck {
         let mut struck = Vec::new();
         self.armed.retain_mut(|armed| {
             if armed.times == Times::N(0) {
                 return false;
             }
-            if armed.provider != provider || !armed.target.takes(call) {
+            let meant = armed.client.is_none() || armed.client.as_deref() == client;
+            if armed.provider != provider || !armed.target.takes(call) || !meant {
                 return true;
             }
             struck.push(armed.fault);

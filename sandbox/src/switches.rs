@@ -20,6 +20,8 @@ use crate::store::Shared;
 pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/control/faults", get(faults))
+        .route("/control/catalogue", get(catalogue))
+        .route("/control/armed", get(armed))
         .route("/control/fault", post(fault))
         .route("/control/clear", post(clear))
         .route("/control/client", post(client))
@@ -52,10 +54,35 @@ async fn faults() -> Json<Value> {
     Json(Fault::ALL.iter().map(|fault| fault.to_string()).collect())
 }
 
+/// The same with what each one does.
+async fn catalogue() -> Json<Value> {
+    let all = Fault::ALL.iter().map(|fault| {
+        json!({
+            "name": fault.name(), "number": fault.number(), "on": fault.natural_target().to_string(),
+            "what": fault.what(), "seen_at": fault.seen_at(),
+        })
+    });
+    Json(all.collect())
+}
+
+/// What waits for requests now.
+async fn armed(State(inner): State<Shared>) -> Json<Value> {
+    let armed = Control::new(inner).armed().into_iter().map(|armed| {
+        json!({
+            "provider": armed.provider.as_str(), "client": armed.client, "on": armed.target.to_string(),
+            "fault": armed.fault.to_string(), "times": armed.times.to_string(),
+        })
+    });
+    Json(armed.collect())
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetFault {
-    provider: String,
+    /// Every provider when left out.
+    provider: Option<String>,
+    /// Every client when left out.
+    client: Option<String>,
     fault: String,
     /// `"once"` (as when absent), `"always"` or a number.
     times: Option<Value>,
@@ -67,7 +94,10 @@ async fn fault(
     State(inner): State<Shared>,
     Json(ask): Json<SetFault>,
 ) -> Result<Json<Value>, Wrong> {
-    let provider = parsed(&ask.provider)?;
+    let providers = match &ask.provider {
+        Some(name) => vec![parsed(name)?],
+        None => Provider::ALL.to_vec(),
+    };
     let fault: Fault = parsed(&ask.fault)?;
     let times = match ask.times {
         None => Times::Once,
@@ -78,7 +108,13 @@ async fn fault(
         Some(name) => parsed(&name)?,
         None => fault.natural_target(),
     };
-    Control::new(inner).set_fault_on(provider, target, fault, times);
+    let control = Control::new(inner);
+    for provider in providers {
+        match &ask.client {
+            Some(client) => control.set_fault_for(provider, client, target, fault, times),
+            None => control.set_fault_on(provider, target, fault, times),
+        }
+    }
     Ok(done())
 }
 
@@ -142,6 +178,8 @@ async fn expire(State(inner): State<Shared>, Json(ask): Json<Of>) -> Result<Json
 #[serde(deny_unknown_fields)]
 struct SetRotation {
     provider: String,
+    /// Every client when left out.
+    client: Option<String>,
     /// `keeps`, `rotates` or `strict`.
     rotation: String,
     grace_seconds: Option<i64>,
@@ -163,7 +201,11 @@ async fn rotation(
             )));
         }
     };
-    Control::new(inner).set_rotation(parsed(&ask.provider)?, rotation);
+    let (control, provider) = (Control::new(inner), parsed(&ask.provider)?);
+    match &ask.client {
+        Some(client) => control.set_rotation_for(provider, client, rotation),
+        None => control.set_rotation(provider, rotation),
+    }
     Ok(done())
 }
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::config::Provider;
 use crate::control::Recorded;
-use crate::faults::{Fault, Struck};
+use crate::faults::{Fault, Passing, Place, Struck};
 use crate::store::Shared;
 
 /// The largest request body that is read, in bytes.
@@ -26,6 +26,8 @@ const BODY_LIMIT: usize = 8 * 1024 * 1024;
 pub(crate) enum Call {
     /// Seen by a person in a browser; never spoilt.
     Page,
+    /// A person's yes or no on the consent page.
+    Consent,
     /// The token endpoint with a code (or with no grant type, which Slack takes for one).
     Code,
     /// The token endpoint with a refresh token.
@@ -42,7 +44,7 @@ impl Call {
         matches!(self, Call::Code | Call::Refresh | Call::OtherGrant)
     }
 
-    fn of(path: &str, grant_type: Option<&str>) -> Call {
+    fn of(method: &Method, path: &str, grant_type: Option<&str>) -> Call {
         match path {
             "/slack/api/oauth.v2.access"
             | "/google/token"
@@ -61,11 +63,14 @@ impl Call {
             | "/salesforce/services/oauth2/introspect" => Call::Identity,
             "/slack/oauth/v2/authorize"
             | "/google/o/oauth2/v2/auth"
-            | "/salesforce/services/oauth2/authorize"
-            | "/slack"
-            | "/slack/"
-            | "/"
-            | "/elsewhere" => Call::Page,
+            | "/salesforce/services/oauth2/authorize" => {
+                if method == Method::POST {
+                    Call::Consent
+                } else {
+                    Call::Page
+                }
+            }
+            "/slack" | "/slack/" | "/" | "/elsewhere" => Call::Page,
             path if path.starts_with("/salesforce/id/") => Call::Identity,
             _ => Call::Api,
         }
@@ -152,6 +157,15 @@ impl Ask {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     }
 
+    /// The token that was presented: in a header, a form or the query.
+    pub fn credential(&self) -> Option<String> {
+        let given = self.arguments();
+        let named = ["token", "refresh_token", "code"]
+            .into_iter()
+            .find_map(|name| given.get(name));
+        self.bearer().or(named).map(str::to_owned)
+    }
+
     /// Client id and secret from HTTP Basic (each form-encoded first, RFC 6749 §2.3.1) or the form.
     pub fn client_credentials(&self) -> (Option<String>, Option<String>) {
         let basic = || -> Option<(String, String)> {
@@ -215,7 +229,7 @@ pub(crate) async fn door(State(inner): State<Shared>, request: Request, next: Ne
         faults: Struck::default(),
     };
     let grant_type = ask.form().get("grant_type").map(str::to_owned);
-    let call = Call::of(&ask.path, grant_type.as_deref());
+    let call = Call::of(&ask.method, &ask.path, grant_type.as_deref());
     let provider = Provider::of_path(&ask.path);
 
     let mut held_at = None;
@@ -223,19 +237,14 @@ pub(crate) async fn door(State(inner): State<Shared>, request: Request, next: Ne
         let mut state = inner.state();
         state.record(provider, call, Recorded::of(&ask, grant_type, inner.now()));
         if let Some(provider) = provider {
-            ask.faults = state.strike(provider, call);
+            let client = state.client_of(provider, call, &ask);
+            ask.faults = state.strike(provider, call, client.as_deref());
             held_at = state.gate(provider, call);
         }
     }
-    if let Some(named) = ask.headers.get("x-sandbox-fault") {
-        match named
-            .to_str()
-            .map_err(|e| e.to_string())
-            .and_then(str::parse::<Fault>)
-        {
-            Ok(fault) => ask.faults.0.push(fault),
-            Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
-        }
+    match named_faults(&ask.headers) {
+        Ok(named) => ask.faults.0.extend(named),
+        Err(why) => return (StatusCode::BAD_REQUEST, why).into_response(),
     }
     let Some(provider) = provider.filter(|_| call != Call::Page) else {
         parts.extensions.insert(ask);
@@ -243,7 +252,17 @@ pub(crate) async fn door(State(inner): State<Shared>, request: Request, next: Ne
     };
 
     let faults = ask.faults.clone();
-    let answer = match faults.instead(provider, &format!("{}/elsewhere", inner.url)) {
+    let passing = Passing {
+        provider,
+        credential: ask.credential().unwrap_or_default(),
+        now: inner.now(),
+    };
+    let place = Place {
+        provider,
+        url: &inner.url,
+        now: inner.now(),
+    };
+    let answer = match faults.instead(&place) {
         Some(answer) => answer,
         None => {
             parts.extensions.insert(ask);
@@ -256,13 +275,22 @@ pub(crate) async fn door(State(inner): State<Shared>, request: Request, next: Ne
     if let Some(ms) = faults.slow_ms() {
         wait(ms).await;
     }
-    faults.spoil(provider, answer).await
+    faults.spoil(&passing, answer).await
+}
+
+/// The faults that a request asks for itself: names in `x-sandbox-fault`, separated by commas.
+fn named_faults(headers: &HeaderMap) -> Result<Vec<Fault>, String> {
+    let Some(named) = headers.get("x-sandbox-fault") else {
+        return Ok(Vec::new());
+    };
+    let named = named.to_str().map_err(|why| why.to_string())?;
+    named.split(',').map(|name| name.trim().parse()).collect()
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "a slow provider is slow in real time"
 )]
-async fn wait(ms: u64) {
+pub(crate) async fn wait(ms: u64) {
     tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
 }

@@ -1,13 +1,12 @@
-//! The faults that struck one request, and what they do to its answer.
+//! The faults that struck one request, as the lookalikes ask for them while they work.
 
-use axum::body::{Body, Bytes};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::Fault;
-use crate::config::Provider;
-use crate::serve::HangUp;
+use crate::config::Rotation;
+
+/// What a token answer claims where the lookalike itself names no lifetime, in seconds.
+const CLAIMED_LIFETIME: i64 = 3600;
 
 /// The faults that struck one request.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +32,41 @@ impl Struck {
         })
     }
 
+    /// How far ahead the service's clock is, in milliseconds.
+    pub fn ahead_ms(&self) -> i64 {
+        self.0.iter().fold(0, |ahead, fault| match fault {
+            Fault::WrongClock { ahead } => ahead * 1000,
+            _ => ahead,
+        })
+    }
+
+    /// How many living grants a person may have with one app.
+    pub fn cap(&self) -> Option<usize> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::TokenCap { families } => Some(*families as usize),
+            _ => None,
+        })
+    }
+
+    /// What this refresh does, where a fault says so. Keeping the token goes before any rotation.
+    pub fn rotation(&self) -> Option<Rotation> {
+        let keeps = [
+            Fault::RefreshTokenKept,
+            Fault::SameRefreshToken,
+            Fault::EmptyRefreshToken,
+        ];
+        if keeps.into_iter().any(|fault| self.has(fault)) {
+            return Some(Rotation::Keeps);
+        }
+        self.0.iter().find_map(|fault| match fault {
+            Fault::StrictRotation => Some(Rotation::Strict),
+            Fault::RotationGrace { seconds } => Some(Rotation::Rotates {
+                grace_seconds: *seconds,
+            }),
+            _ => None,
+        })
+    }
+
     /// The scopes that are granted when `asked` were asked for.
     pub fn granted(&self, asked: &[String]) -> Vec<String> {
         let mut granted = asked.to_vec();
@@ -42,124 +76,65 @@ impl Struck {
         granted
     }
 
-    /// Rewrites a token answer: no `expires_in`, scopes with commas.
-    pub fn alter_token_answer(&self, answer: &mut Value) {
+    /// Rewrites a token answer: the one at the top, and the one that Slack nests. `presented` is the
+    /// refresh token that was asked with.
+    pub fn alter_token_answer(&self, answer: &mut Value, presented: Option<&str>) {
         for part in ["", "/authed_user"] {
             let Some(Value::Object(fields)) = answer.pointer_mut(part) else {
                 continue;
             };
-            if self.has(Fault::NoExpiresIn) {
-                fields.remove("expires_in");
+            if !fields.contains_key("access_token") {
+                continue;
             }
-            if self.has(Fault::CommaScopes)
-                && let Some(Value::String(scope)) = fields.get_mut("scope")
-            {
-                *scope = scope.replace(' ', ",");
+            for fault in &self.0 {
+                alter(*fault, fields, presented);
             }
         }
     }
+}
 
-    /// The answer to send instead of doing any work, if a fault says so.
-    pub fn instead(&self, provider: Provider, elsewhere: &str) -> Option<Response> {
-        self.0.iter().find_map(|fault| {
-            Some(match fault {
-                Fault::RateLimited { retry_after } => {
-                    let mut answer = unwell(provider, StatusCode::TOO_MANY_REQUESTS, "ratelimited");
-                    answer
-                        .headers_mut()
-                        .insert(header::RETRY_AFTER, (*retry_after).into());
-                    answer
-                }
-                Fault::RateLimitedBare => {
-                    unwell(provider, StatusCode::TOO_MANY_REQUESTS, "ratelimited")
-                }
-                Fault::ServerError => unwell(
-                    provider,
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal_error",
-                ),
-                Fault::Unavailable => unwell(
-                    provider,
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "service_unavailable",
-                ),
-                Fault::HtmlError => html(StatusCode::BAD_GATEWAY),
-                Fault::HtmlPage => html(StatusCode::OK),
-                Fault::OkFalse => {
-                    axum::Json(json!({ "ok": false, "error": "internal_error" })).into_response()
-                }
-                Fault::RedirectOnToken => (
-                    StatusCode::TEMPORARY_REDIRECT,
-                    [(header::LOCATION, elsewhere.to_owned())],
-                )
-                    .into_response(),
-                _ => return None,
-            })
-        })
-    }
-
-    /// What becomes of a finished answer on its way out.
-    pub async fn spoil(&self, provider: Provider, answer: Response) -> Response {
-        let mut answer = answer;
-        for fault in &self.0 {
-            answer = match fault {
-                Fault::AnswerLostAfterRotation => HangUp::answer(),
-                Fault::ErrorAfterRotation => unwell(
-                    provider,
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal_error",
-                ),
-                Fault::EmptyBody => StatusCode::OK.into_response(),
-                Fault::TruncatedJson => {
-                    let (mut parts, whole) = taken_apart(answer).await;
-                    parts.headers.remove(header::CONTENT_LENGTH);
-                    Response::from_parts(parts, Body::from(whole.slice(..whole.len() / 2)))
-                }
-                Fault::HugeBody { mib } => {
-                    let (mut parts, whole) = taken_apart(answer).await;
-                    parts.headers.remove(header::CONTENT_LENGTH);
-                    let padding = Bytes::from_static(&[b' '; 64 * 1024]);
-                    let chunks = (0..*mib as usize * 16)
-                        .map(move |_| padding.clone())
-                        .chain(std::iter::once(whole))
-                        .map(Ok::<_, std::convert::Infallible>);
-                    Response::from_parts(parts, Body::from_stream(futures::stream::iter(chunks)))
-                }
-                _ => answer,
-            };
+fn alter(fault: Fault, fields: &mut serde_json::Map<String, Value>, presented: Option<&str>) {
+    let lifetime = fields
+        .get("expires_in")
+        .and_then(Value::as_i64)
+        .unwrap_or(CLAIMED_LIFETIME);
+    let scope = fields
+        .get("scope")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let (name, value) = match fault {
+        Fault::ExpiresInText => ("expires_in", lifetime.to_string().into()),
+        Fault::ExpiresInFloat => ("expires_in", (lifetime as f64 + 0.5).into()),
+        Fault::ExpiresInWords => ("expires_in", "two hours".into()),
+        Fault::ExpiresInNull => ("expires_in", Value::Null),
+        Fault::ExpiresInZero => ("expires_in", 0.into()),
+        Fault::ExpiresInNegative => ("expires_in", (-1).into()),
+        Fault::ExpiresInHuge => ("expires_in", i64::MAX.into()),
+        Fault::CommaScopes => ("scope", scope.replace(' ', ",").into()),
+        Fault::ScopeList => ("scope", scope.split([' ', ',']).collect()),
+        Fault::EmptyScope => ("scope", "".into()),
+        Fault::ExtraScopes => {
+            let separator = if scope.contains(',') { "," } else { " " };
+            ("scope", format!("{scope}{separator}extra.unasked").into())
         }
-        answer
-    }
-}
-
-async fn taken_apart(answer: Response) -> (axum::http::response::Parts, Bytes) {
-    let (parts, body) = answer.into_parts();
-    // Our own answers are small and cannot fail to be read.
-    let whole = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
-    (parts, whole)
-}
-
-fn html(status: StatusCode) -> Response {
-    let page = "<!doctype html><html><head><title>Bad gateway</title></head><body><h1>Something is in the way</h1></body></html>";
-    (status, axum::response::Html(page)).into_response()
-}
-
-/// An error of the service itself, in its own shape.
-fn unwell(provider: Provider, status: StatusCode, code: &str) -> Response {
-    let body = match provider {
-        Provider::Slack => json!({ "ok": false, "error": code }),
-        Provider::Google => json!({ "error": {
-            "code": status.as_u16(),
-            "message": "The service cannot answer now.",
-            "errors": [{ "domain": "global", "reason": "backendError", "message": "The service cannot answer now." }],
-            "status": if status == StatusCode::TOO_MANY_REQUESTS { "RESOURCE_EXHAUSTED" } else { "UNAVAILABLE" },
-        }}),
-        Provider::Salesforce => json!([{
-            "message": "The service cannot answer now.",
-            "errorCode": if status == StatusCode::TOO_MANY_REQUESTS { "REQUEST_LIMIT_EXCEEDED" } else { "SERVER_UNAVAILABLE" },
-        }]),
+        Fault::SameRefreshToken => match presented {
+            Some(token) => ("refresh_token", token.into()),
+            None => return,
+        },
+        Fault::EmptyRefreshToken => ("refresh_token", "".into()),
+        Fault::EmptyAccessToken => ("access_token", "".into()),
+        Fault::TokenTypeCase => ("token_type", "BEARER".into()),
+        Fault::UnknownTokenType => ("token_type", "N_A".into()),
+        Fault::NullError => ("error", json!(null)),
+        Fault::NoExpiresIn => return drop(fields.remove("expires_in")),
+        Fault::NoScope => return drop(fields.remove("scope")),
+        Fault::RefreshTokenKept | Fault::RefreshTokenOmitted => {
+            return drop(fields.remove("refresh_token"));
+        }
+        Fault::NoAccessToken => return drop(fields.remove("access_token")),
+        Fault::NoTokenType => return drop(fields.remove("token_type")),
+        _ => return,
     };
-    (status, axum::Json(body)).into_response()
+    fields.insert(name.to_owned(), value);
 }

@@ -168,7 +168,22 @@ impl State {
 
     // Families and tokens.
 
-    pub fn open_family(&mut self, family: Family) -> usize {
+    /// A new family. Under a cap, the oldest living ones of the same person, app and holder end.
+    pub fn open_family(&mut self, family: Family, faults: &Struck) -> usize {
+        if let Some(cap) = faults.cap() {
+            let same = |other: &&mut Family| {
+                !other.revoked
+                    && other.provider == family.provider
+                    && other.person == family.person
+                    && other.client_id == family.client_id
+                    && other.holder == family.holder
+            };
+            let living = self.families.iter_mut().filter(same).count();
+            let over = (living + 1).saturating_sub(cap.max(1));
+            for oldest in self.families.iter_mut().filter(same).take(over) {
+                oldest.revoked = true;
+            }
+        }
         self.families.push(family);
         self.families.len() - 1
     }
@@ -227,16 +242,8 @@ impl State {
         mint: impl FnOnce() -> String,
     ) -> Result<(usize, Option<String>), Refused> {
         let rotation = faults
-            .0
-            .iter()
-            .find_map(|fault| match fault {
-                Fault::StrictRotation => Some(Rotation::Strict),
-                Fault::RotationGrace { seconds } => Some(Rotation::Rotates {
-                    grace_seconds: *seconds,
-                }),
-                _ => None,
-            })
-            .unwrap_or(self.service(provider).rotation);
+            .rotation()
+            .unwrap_or_else(|| self.rotation(provider, client_id));
         let key = (provider, token.unwrap_or_default().to_owned());
         let known = self.refresh.get(&key).ok_or(Refused::Unknown)?;
         let family = known.family;

@@ -3,6 +3,7 @@
 mod consent;
 mod faults;
 mod google;
+mod laboratory;
 mod salesforce;
 mod slack;
 mod support;

@@ -65,6 +65,18 @@ async fn a_header_strikes_one_request() {
         world.send("GET", path, &[], String::new()).await.status,
         200
     );
+    let both = world
+        .send(
+            "GET",
+            path,
+            &[("x-sandbox-fault", "wrong-content-type, early-hints")],
+            String::new(),
+        )
+        .await;
+    assert_eq!(
+        (both.status, both.header("content-type")),
+        (200, Some("text/html; charset=utf-8"))
+    );
     let unknown = world
         .send(
             "GET",
@@ -87,9 +99,89 @@ async fn every_fault_is_named_and_its_name_read_back() {
         .map(|name| name.as_str().unwrap())
         .collect();
     assert_eq!(names.len(), Fault::ALL.len());
+    assert!(names.len() >= 60);
     for (name, fault) in names.iter().zip(Fault::ALL) {
-        assert_eq!(name.parse(), Ok(fault));
-        assert_eq!(fault.name().parse(), Ok(fault));
+        assert_eq!(name.parse(), Ok(*fault));
+        assert_eq!(fault.name().parse(), Ok(*fault));
+        let twins = Fault::ALL
+            .iter()
+            .filter(|other| other.name() == fault.name());
+        assert_eq!(twins.count(), 1, "{name}");
+    }
+    let catalogue = world.get("/control/catalogue", "").await.json();
+    assert_eq!(catalogue.as_array().unwrap().len(), names.len());
+    assert_eq!(
+        (
+            catalogue[1]["name"].as_str(),
+            catalogue[1]["number"].as_i64()
+        ),
+        (Some("rotation-grace"), Some(60))
+    );
+}
+
+/// The faults as README.md lists them.
+fn table() -> String {
+    let mut table = "| name | what happens | aimed at | known of |\n|---|---|---|---|\n".to_owned();
+    for fault in Fault::ALL {
+        let (what, on, seen) = (fault.what(), fault.natural_target(), fault.seen_at());
+        table += &format!("| `{fault}` | {what} | {on} | {seen} |\n");
+    }
+    table
+}
+
+#[test]
+fn the_readme_lists_every_fault_and_no_other() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once("<!-- faults -->\n").unwrap();
+    let (listed, after) = rest.split_once("<!-- /faults -->").unwrap();
+    if std::env::var_os("SANDBOX_WRITE_README").is_some() {
+        let (open, close) = ("<!-- faults -->\n", "<!-- /faults -->");
+        std::fs::write(path, format!("{before}{open}{}{close}{after}", table())).unwrap();
+        return;
+    }
+    assert!(
+        listed == table(),
+        "the table is out of date: run this test once with SANDBOX_WRITE_README=1"
+    );
+}
+
+#[tokio::test]
+async fn a_fault_can_be_for_one_client_or_for_every_provider() {
+    let world = World::start().await;
+    let client = json!({
+        "provider": "google", "client_id": "other", "client_secret": "s",
+        "redirect_uris": [crate::support::REDIRECT],
+    });
+    world.post_json("/control/client", "", client).await;
+    let fault = json!({
+        "provider": "google", "client": "app", "fault": "unavailable", "times": "always", "on": "any",
+    });
+    world.post_json("/control/fault", "", fault).await;
+    let armed = world.get("/control/armed", "").await.json();
+    assert_eq!(
+        armed,
+        json!([{
+            "provider": "google", "client": "app", "fault": "unavailable", "times": "always", "on": "any",
+        }])
+    );
+    let ask = async |client: &str| {
+        let fields = [("grant_type", "refresh_token"), ("client_id", client)];
+        let path = crate::support::token_path(Provider::Google);
+        world.form(path, &fields).await.status
+    };
+    assert_eq!((ask("app").await, ask("other").await), (503, 401));
+
+    let fault = json!({ "fault": "server-error", "on": "identity" });
+    world.post_json("/control/fault", "", fault).await;
+    for path in [
+        "/slack/api/auth.test",
+        "/google/v1/userinfo",
+        "/salesforce/services/oauth2/userinfo",
+    ] {
+        let (first, second) = (world.get(path, "x").await, world.get(path, "x").await);
+        assert_eq!(first.status, 500, "{path}");
+        assert_ne!(second.status, 500, "{path}");
     }
 }
 
