@@ -26,6 +26,7 @@ mod flight_sql;
 mod headers;
 mod held;
 mod identify;
+mod legible;
 pub mod link;
 mod linked;
 mod origins;

@@ -21,10 +21,10 @@ use oauth2::{
 use serde_json::Value;
 use url::Url;
 
-use super::TokenKind;
 use super::connections::Stored;
 use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, Provider, RevocationStyle};
 use super::shapes::{Side, plain_rfc6749, plain_slack};
+use super::{TokenKind, legible};
 use crate::Engine;
 use crate::outbound::{self, Answer, Ask};
 use crate::secret::Secret;
@@ -32,7 +32,7 @@ use crate::secret::Secret;
 /// How long a call to a token endpoint may take, hard.
 pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Answers of token and identity endpoints are at most this long.
-const ANSWER_LIMIT: usize = 256 * 1024;
+pub(super) const ANSWER_LIMIT: usize = 256 * 1024;
 
 /// What a token endpoint is asked for.
 pub(super) enum Grant<'a> {
@@ -324,15 +324,13 @@ pub(super) fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenEr
         // Never followed: the request carries our secret.
         return Err(TokenError::Lost("the token endpoint redirects"));
     }
-    // Not the strict parser: a doubled key in a provider's answer must not
-    // cost a person their grant.
-    let json = match serde_json::from_slice::<Value>(&answer.body) {
-        Ok(json @ Value::Object(_)) => json,
-        _ => return Err(TokenError::Lost("the answer is not JSON")),
+    let Some(json) = legible::object(answer) else {
+        return Err(TokenError::Lost("the answer cannot be read"));
     };
     let failed = json.get("ok") == Some(&Value::Bool(false))
         || !answer.status.is_success()
-        || json.get("error").is_some();
+        // Some name every member there is, also of the other outcome.
+        || json.get("error").is_some_and(|error| !error.is_null());
     if !failed {
         return Ok(json);
     }
