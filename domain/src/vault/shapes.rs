@@ -44,11 +44,21 @@ fn scopes(json: &Value) -> Option<Vec<String>> {
     })
 }
 
+/// No token is said to live longer than ten years (seconds): who says so says nothing.
+const LONGEST: f64 = 315_360_000.0;
+
+/// The lifetime that an answer names, as a number or a text. One that no token
+/// can have (none at all, negative, for ever) is as good as none named.
 fn seconds(json: &Value) -> Option<i64> {
-    match json.get("expires_in")? {
-        Value::String(text) => text.trim().parse().ok(),
-        number => number.as_i64(),
-    }
+    let named: f64 = match json.get("expires_in")? {
+        Value::String(text) => text.trim().parse().ok()?,
+        number => number.as_f64()?,
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "between one second and ten years; fractions are of no use"
+    )]
+    (1.0..=LONGEST).contains(&named).then_some(named as i64)
 }
 
 /// One token object in the shape of RFC 6749 §5.1.
@@ -63,7 +73,7 @@ fn standard(token: &Value) -> Value {
         plain["scope"] = scopes.join(" ").into();
     }
     if let Some(seconds) = seconds(token) {
-        plain["expires_in"] = seconds.max(0).into();
+        plain["expires_in"] = seconds.into();
     }
     plain
 }
@@ -130,6 +140,27 @@ pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Si
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lifetime_that_no_token_can_have_is_as_good_as_none() {
+        let named = |value: Value| seconds(&json!({ "expires_in": value }));
+        for (value, meant) in [
+            (json!(3599), Some(3599)),
+            (json!("3599"), Some(3599)),
+            (json!(3599.5), Some(3599)),
+            (json!(" 3599.0 "), Some(3599)),
+            (json!(0), None),
+            (json!(-1), None),
+            (json!(i64::MAX), None),
+            (json!(1e300), None),
+            (json!("NaN"), None),
+            (json!("two hours"), None),
+            (json!(null), None),
+            (json!([3599]), None),
+        ] {
+            assert_eq!(named(value.clone()), meant, "{value}");
+        }
+    }
 
     #[test]
     fn slack_answers_become_standard_ones() {

@@ -179,10 +179,15 @@ pub(super) async fn ask_token(
             scopes: answered
                 .scopes()
                 .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect()),
-            expires_at: expires_at(entry, asked_at, expires_in),
+            expires_at: expires_at(
+                entry,
+                asked_at,
+                expires_in,
+                answered.refresh_token().is_some(),
+            ),
         },
         bot: side.bot.map(|bot| Tokens {
-            expires_at: expires_at(entry, asked_at, bot.expires_in),
+            expires_at: expires_at(entry, asked_at, bot.expires_in, bot.refresh.is_some()),
             access: bot.access,
             refresh: bot.refresh,
             scopes: bot.scopes,
@@ -191,10 +196,20 @@ pub(super) async fn ask_token(
     })
 }
 
+/// How long a token is taken to live that can be refreshed, does not say how
+/// long it lives, and comes from a provider whose other tokens do not end (seconds).
+const ASSUMED_S: i64 = 3600;
+
 /// When a token ends, counted from before the request was sent.
-fn expires_at(entry: &Provider, asked_at: i64, expires_in: Option<i64>) -> Option<i64> {
+fn expires_at(
+    entry: &Provider,
+    asked_at: i64,
+    expires_in: Option<i64>,
+    can_refresh: bool,
+) -> Option<i64> {
     let seconds = expires_in.or(match entry.refresh.absent_expiry {
-        AbsentExpiry::Never => None,
+        // Who gives something to refresh with does not give tokens for ever.
+        AbsentExpiry::Never => can_refresh.then_some(ASSUMED_S),
         AbsentExpiry::Assume => Some(entry.refresh.assume_seconds),
     })?;
     Some(asked_at.saturating_add(seconds.max(0).saturating_mul(1000)))
