@@ -69,13 +69,24 @@ fn standard(token: &Value) -> Value {
             plain[name] = value.into();
         }
     }
-    if let Some(scopes) = scopes(token) {
+    // An empty text names none, as no text does (RFC 6749 §5.1: as asked for).
+    if let Some(scopes) = scopes(token).filter(|scopes| !scopes.is_empty()) {
         plain["scope"] = scopes.join(" ").into();
     }
     if let Some(seconds) = seconds(token) {
         plain["expires_in"] = seconds.into();
     }
     plain
+}
+
+/// Saves the refresh token of an answer to a refresh that has no access token:
+/// it may be the only one that is still good. The access token ends at once, so
+/// that another is asked for.
+pub(super) fn save_successor(plain: &mut Value) {
+    if plain.get("access_token").is_none() && plain.get("refresh_token").is_some() {
+        plain["access_token"] = "".into();
+        plain["expires_in"] = 0.into();
+    }
 }
 
 /// RFC 6749 §5.1 already, but for liberties with scopes and numbers.
@@ -140,6 +151,20 @@ pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Si
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refresh_token_without_an_access_token_is_kept() {
+        let mut plain =
+            standard(&json!({ "access_token": "", "refresh_token": "r2", "expires_in": 60 }));
+        save_successor(&mut plain);
+        assert_eq!(
+            plain,
+            json!({ "token_type": "bearer", "access_token": "", "refresh_token": "r2", "expires_in": 0 })
+        );
+        let mut nothing = standard(&json!({ "access_token": "" }));
+        save_successor(&mut nothing);
+        assert_eq!(nothing.get("access_token"), None);
+    }
 
     #[test]
     fn a_lifetime_that_no_token_can_have_is_as_good_as_none() {

@@ -23,7 +23,7 @@ use url::Url;
 
 use super::connections::Stored;
 use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, Provider, RevocationStyle};
-use super::shapes::{Side, plain_rfc6749, plain_slack};
+use super::shapes::{Side, plain_rfc6749, plain_slack, save_successor};
 use super::{TokenKind, legible};
 use crate::Engine;
 use crate::outbound::{self, Answer, Ask};
@@ -273,10 +273,13 @@ async fn exchange(
     }
     let answer = send(engine, parts.method, url, headers, Bytes::from(body)).await?;
     let json = judged(entry, &answer)?;
-    let plain = match entry.answer {
+    let mut plain = match entry.answer {
         AnswerShape::Rfc6749 => plain_rfc6749(entry, &json, side),
         AnswerShape::Slack => plain_slack(&json, kind, side),
     };
+    if kind.is_some() {
+        save_successor(&mut plain);
+    }
     Ok(response(StatusCode::OK, &plain))
 }
 
