@@ -329,6 +329,9 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
         .map(|seconds: u64| seconds.clamp(1, 3600))
 }
 
+/// Everybody's words for being unwell (RFC 6749 §4.1.2.1): an outage, whatever the entry knows.
+const DOWN: [&str; 2] = ["server_error", "temporarily_unavailable"];
+
 /// The JSON of a good answer, or what the bad one means.
 pub(super) fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenError> {
     let retry_after_s = retry_after(&answer.headers);
@@ -363,7 +366,7 @@ pub(super) fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenEr
         TokenError::InvalidClient(safe_code(code))
     } else if is(&entry.errors.limited) {
         TokenError::Limited { retry_after_s }
-    } else if is(&entry.errors.down) || code.is_empty() {
+    } else if is(&entry.errors.down) || DOWN.contains(&code) || code.is_empty() {
         TokenError::Down { retry_after_s }
     } else if answer.status.is_success() && entry.answer == AnswerShape::Rfc6749 {
         // A 200 with an error this provider is not known for.
@@ -438,6 +441,24 @@ mod tests {
 
     fn meaning(id: &str, status: u16, body: &str) -> TokenError {
         judged(provider(id).unwrap(), &answer(status, body)).unwrap_err()
+    }
+
+    #[test]
+    fn an_outage_is_no_refusal_whoever_has_it() {
+        for id in ["slack", "google", "salesforce"] {
+            for code in ["server_error", "temporarily_unavailable"] {
+                for status in [200, 400] {
+                    let body = format!(r#"{{"ok":false,"error":"{code}"}}"#);
+                    assert_eq!(
+                        meaning(id, status, &body),
+                        TokenError::Down {
+                            retry_after_s: None
+                        },
+                        "{id} {status} {code}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]
