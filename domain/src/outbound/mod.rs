@@ -41,6 +41,16 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// What came of an answer that broke off. It may hold a credential: its
+/// `Debug` shows nothing of it.
+pub struct Came(pub Box<Answer>);
+
+impl std::fmt::Debug for Came {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.0.body.len())
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -50,6 +60,14 @@ pub enum Error {
     /// The request may have been received and carried out.
     #[error("the answer was lost: {0}")]
     Lost(String),
+    /// An answer began and broke off. What came of it may be whole by itself.
+    #[error("the answer broke off: {why}")]
+    BrokeOff {
+        /// What happened.
+        why: String,
+        /// What came.
+        came: Came,
+    },
     /// An answer began, but is larger than the limit.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
@@ -117,11 +135,21 @@ async fn exchange(client: &reqwest::Client, ask: Ask) -> Result<Answer, Error> {
     })?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = BytesMut::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| Error::Lost(error.without_url().to_string()))?
-    {
+    loop {
+        let chunk = match response.chunk().await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => break,
+            Err(error) => {
+                return Err(Error::BrokeOff {
+                    why: error.without_url().to_string(),
+                    came: Came(Box::new(Answer {
+                        status,
+                        headers,
+                        body: body.freeze(),
+                    })),
+                });
+            }
+        };
         if body.len() + chunk.len() > limit {
             return Err(Error::TooLarge(limit));
         }

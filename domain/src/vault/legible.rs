@@ -21,6 +21,12 @@ pub(super) fn object(answer: &Answer) -> Option<Value> {
     json(&text).or_else(|| form(&text))
 }
 
+/// Whether an answer that broke off is whole all the same: a JSON object says
+/// itself where it ends (a form does not).
+pub(super) fn is_whole(answer: &Answer) -> bool {
+    text(answer).is_some_and(|text| json(&text).is_some())
+}
+
 fn json(text: &str) -> Option<Value> {
     // Not the strict parser: a doubled key in a provider's answer must not
     // cost a person their grant, nor a comment behind it.
@@ -158,6 +164,15 @@ mod tests {
         let link = "<html><a href=/login?from=token&error=invalid_grant&x=1>Sign in</a>";
         for other in ["", "[]", "\"text\"", "invalid_grant", link, "a=b&c=d"] {
             assert_eq!(object(&answer(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_broke_off_is_whole_where_its_object_is() {
+        assert!(is_whole(&answer(PLAIN)));
+        assert!(is_whole(&answer(format!("{PLAIN}\n<!-- no"))));
+        for half in [&PLAIN[..PLAIN.len() - 1], "access_token=a&refresh_token=b"] {
+            assert!(!is_whole(&answer(half)), "{half}");
         }
     }
 

@@ -278,7 +278,7 @@ pub(super) async fn send(
                     retry_after_s: 5,
                 })
             }
-            outbound::Error::Lost(why) => {
+            outbound::Error::Lost(why) | outbound::Error::BrokeOff { why, .. } => {
                 tracing::info!(
                     why,
                     connection = call.account.connection,

@@ -299,22 +299,30 @@ pub(super) async fn send(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Answer, TokenError> {
-    engine
-        .outbound
-        .send(Ask {
-            method,
-            url,
-            headers,
-            body,
-            timeout: CALL_TIMEOUT,
-            limit: ANSWER_LIMIT,
-        })
-        .await
-        .map_err(|error| match error {
-            outbound::Error::NotSent(_) => TokenError::NotSent,
-            outbound::Error::Lost(_) => TokenError::Lost("the connection broke or timed out"),
-            outbound::Error::TooLarge(_) => TokenError::Lost("the answer is too large"),
-        })
+    let ask = Ask {
+        method,
+        url,
+        headers,
+        body,
+        timeout: CALL_TIMEOUT,
+        limit: ANSWER_LIMIT,
+    };
+    let broken = TokenError::Lost("the connection broke or timed out");
+    match engine.outbound.send(ask).await {
+        Ok(answer) => Ok(answer),
+        // An object says itself where it ends. Only the end of the transfer is
+        // missing then, and not a token that the provider gives only once.
+        Err(outbound::Error::BrokeOff { came, .. }) => {
+            if legible::is_whole(&came.0) {
+                Ok(*came.0)
+            } else {
+                Err(broken)
+            }
+        }
+        Err(outbound::Error::NotSent(_)) => Err(TokenError::NotSent),
+        Err(outbound::Error::Lost(_)) => Err(broken),
+        Err(outbound::Error::TooLarge(_)) => Err(TokenError::Lost("the answer is too large")),
+    }
 }
 
 /// `Retry-After` in seconds (RFC 9110 §10.2.3; dates are left to our own backoff).
