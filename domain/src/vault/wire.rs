@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType};
 use oauth2::{
@@ -19,6 +19,8 @@ use oauth2::{
     TokenResponse as _, TokenUrl,
 };
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use url::Url;
 
 use super::connections::Stored;
@@ -325,16 +327,19 @@ pub(super) async fn send(
     }
 }
 
-/// `Retry-After` in seconds (RFC 9110 §10.2.3; dates are left to our own backoff).
+/// `Retry-After` in seconds (RFC 9110 §10.2.3). A date is counted from the
+/// answer's own, so that nobody's clock has to be right.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-        .map(|seconds: u64| seconds.clamp(1, 3600))
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let date = |name| OffsetDateTime::parse(text(name)?, &Rfc2822).ok();
+    let seconds = match text(RETRY_AFTER)?.parse() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let left = date(RETRY_AFTER)? - date(DATE)?;
+            u64::try_from(left.whole_seconds()).ok()?
+        }
+    };
+    Some(seconds.clamp(1, 3600))
 }
 
 /// Everybody's words for being unwell (RFC 6749 §4.1.2.1): an outage, whatever the entry knows.
@@ -467,6 +472,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_date_to_come_back_at_is_counted_from_the_answers_own() {
+        let after = |given: &[(http::HeaderName, &str)]| {
+            let headers = given
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::try_from(*value).unwrap()))
+                .collect();
+            retry_after(&headers)
+        };
+        let sent = (DATE, "Tue, 24 Nov 2026 08:00:00 GMT");
+        let back = (RETRY_AFTER, "Tue, 24 Nov 2026 08:00:30 GMT");
+        let past = (RETRY_AFTER, "Tue, 24 Nov 2026 07:00:00 GMT");
+        assert_eq!(after(&[(RETRY_AFTER, " 9 ")]), Some(9));
+        assert_eq!(after(&[(RETRY_AFTER, "86400")]), Some(3600));
+        assert_eq!(after(&[sent.clone(), back.clone()]), Some(30));
+        assert_eq!(after(&[back]), None);
+        assert_eq!(after(&[sent, past]), None);
+        assert_eq!(after(&[(RETRY_AFTER, "soon")]), None);
     }
 
     #[test]

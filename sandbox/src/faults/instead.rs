@@ -1,7 +1,7 @@
 //! Answers that take the place of any work.
 
 use axum::Json;
-use axum::http::header::{LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{DATE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -40,6 +40,8 @@ fn instead(fault: Fault, place: &Place<'_>) -> Option<Response> {
         }
         Fault::RateLimitedUntil { seconds } => {
             let answer = unwell(StatusCode::TOO_MANY_REQUESTS, "ratelimited");
+            // Its own date beside it, or a wound clock would make no sense.
+            let answer = with(answer, DATE, http_date(place.now));
             with(
                 answer,
                 RETRY_AFTER,
