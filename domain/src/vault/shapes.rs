@@ -24,11 +24,12 @@ pub(super) struct Bot {
     pub expires_in: Option<i64>,
 }
 
-/// The text or number a pointer (RFC 6901) leads to.
+/// The text or whole number a pointer (RFC 6901) leads to. A number too long to
+/// be held exactly is none: as an id it would stand for many people (RFC 8259 §6).
 pub(super) fn text(json: &Value, pointer: &str) -> Option<String> {
     match json.pointer(pointer)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+        Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
         _ => None,
     }
 }
@@ -151,6 +152,21 @@ pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Si
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_no_exact_number_is_none() {
+        let read = |id: &str| {
+            let json: Value = serde_json::from_str(&format!("{{\"id\":{id}}}")).unwrap();
+            text(&json, "/id")
+        };
+        assert_eq!(
+            read("18446744073709551615").as_deref(),
+            Some("18446744073709551615")
+        );
+        for other in ["100000000000000000002", "1.5", "1e3", "null", "\"\""] {
+            assert_eq!(read(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_refresh_token_without_an_access_token_is_kept() {
