@@ -15,16 +15,43 @@ use crate::outbound::Answer;
 
 /// The JSON object of an answer: the first thing in its body, behind gzip, byte
 /// order marks and other encodings; or a form, as GitHub's older token answers
-/// are. `None` when there is none, or not all of it.
+/// are. `None` when there is none, or not enough of it.
 pub(super) fn object(answer: &Answer) -> Option<Value> {
     let text = text(answer)?;
-    json(&text).or_else(|| form(&text))
+    json(&text)
+        .or_else(|| form(&text))
+        .or_else(|| salvaged(&text))
 }
 
-/// Whether an answer that broke off is whole all the same: a JSON object says
-/// itself where it ends (a form does not).
-pub(super) fn is_whole(answer: &Answer) -> bool {
-    text(answer).is_some_and(|text| json(&text).is_some())
+/// Whether an answer that broke off is of use all the same: a JSON object says
+/// itself where it ends (a form does not), and where its members do.
+pub(super) fn is_of_use(answer: &Answer) -> bool {
+    text(answer).is_some_and(|text| json(&text).or_else(|| salvaged(&text)).is_some())
+}
+
+/// An object that was cut off, up to its last member that is surely whole. Only
+/// if a refresh token is among them: without one, asking again is worth more.
+fn salvaged(text: &str) -> Option<Value> {
+    let text = text.trim_start();
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut end = None;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth = depth.checked_sub(1)?,
+            ',' if depth == 1 => end = Some(at),
+            _ => {}
+        }
+    }
+    let json = json(&format!("{}}}", text.get(..end?)?))?;
+    let successor = json.get("refresh_token").and_then(Value::as_str);
+    successor
+        .is_some_and(|token| !token.is_empty())
+        .then_some(json)
 }
 
 fn json(text: &str) -> Option<Value> {
@@ -168,11 +195,28 @@ mod tests {
     }
 
     #[test]
-    fn what_broke_off_is_whole_where_its_object_is() {
-        assert!(is_whole(&answer(PLAIN)));
-        assert!(is_whole(&answer(format!("{PLAIN}\n<!-- no"))));
+    fn a_refresh_token_that_came_whole_is_saved_from_a_cut_answer() {
+        let body = r#"{"a":{"b":"x,\"y"},"refresh_token":"r2","scope":"s,t","expires_in":3600}"#;
+        let whole = body.find(r#","scope"#).unwrap();
+        for cut in 0..body.len() {
+            let found = object(&answer(&body[..cut]));
+            let token = found
+                .as_ref()
+                .and_then(|json| json["refresh_token"].as_str());
+            assert_eq!(token, (cut > whole).then_some("r2"), "{}", &body[..cut]);
+            // Half a number is another number.
+            assert_eq!(found.and_then(|json| json.get("expires_in").cloned()), None);
+        }
+        assert_eq!(object(&answer(r#"{"refresh_token":"","#)), None);
+        assert_eq!(object(&answer("}{,")), None);
+    }
+
+    #[test]
+    fn what_broke_off_is_of_use_where_its_object_is_whole() {
+        assert!(is_of_use(&answer(PLAIN)));
+        assert!(is_of_use(&answer(format!("{PLAIN}\n<!-- no"))));
         for half in [&PLAIN[..PLAIN.len() - 1], "access_token=a&refresh_token=b"] {
-            assert!(!is_whole(&answer(half)), "{half}");
+            assert!(!is_of_use(&answer(half)), "{half}");
         }
     }
 

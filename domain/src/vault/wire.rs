@@ -315,7 +315,7 @@ pub(super) async fn send(
         // An object says itself where it ends. Only the end of the transfer is
         // missing then, and not a token that the provider gives only once.
         Err(outbound::Error::BrokeOff { came, .. }) => {
-            if legible::is_whole(&came.0) {
+            if legible::is_of_use(&came.0) {
                 Ok(*came.0)
             } else {
                 Err(broken)

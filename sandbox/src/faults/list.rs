@@ -139,6 +139,8 @@ faults! {
 
     // The body is spoilt on its way, after the work.
     TruncatedJson, "truncated-json", Any, "after the work, the first half of the body, its length to match", "";
+    CutShort { bytes: u32 = 3 }, "cut-short", Any,
+        "after the work, so many bytes missing at the end of the body, its length to match", "";
     BodyCutOff, "body-cut-off", Any,
         "after the work, the length of the whole body and half of it, then the connection is closed", "";
     ChunkedWithoutEnd, "chunked-without-end", Any,

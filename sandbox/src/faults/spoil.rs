@@ -142,6 +142,9 @@ async fn rewritten(fault: Fault, answer: Response) -> Response {
     };
     let body = match fault {
         Fault::TruncatedJson => Body::from(whole.slice(..whole.len() / 2)),
+        Fault::CutShort { bytes } => {
+            Body::from(whole.slice(..whole.len().saturating_sub(bytes as usize)))
+        }
         Fault::BodyCutOff => {
             parts.headers.insert(CONTENT_LENGTH, whole.len().into());
             cut_off(whole.slice(..whole.len() / 2))
@@ -198,6 +201,7 @@ fn rewrites(fault: Fault) -> bool {
     matches!(
         fault,
         Fault::TruncatedJson
+            | Fault::CutShort { .. }
             | Fault::BodyCutOff
             | Fault::ChunkedWithoutEnd
             | Fault::HugeBody { .. }

@@ -141,6 +141,9 @@ async fn a_token_answer_comes_in_odd_shapes() {
         }),
         (Fault::ByteOrderMark, |a| a.text.starts_with('\u{feff}')),
         (Fault::TrailingGarbage, |a| a.text.ends_with("-->\n")),
+        (Fault::CutShort { bytes: 2 }, |a| {
+            a.text.ends_with("\"token_type\":\"Bearer")
+        }),
         (Fault::DuplicateKeys, |a| {
             a.text.starts_with("{\"access_token\":\"made-up-access\",")
                 && text(&a.json(), "access_token").starts_with("ya29.")
