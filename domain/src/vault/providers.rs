@@ -295,7 +295,34 @@ pub fn catalogue() -> &'static [Provider] {
 /// The entry of that id.
 #[must_use]
 pub fn provider(id: &str) -> Option<&'static Provider> {
-    catalogue().iter().find(|provider| provider.id == id)
+    let found = catalogue().iter().find(|provider| provider.id == id);
+    #[cfg(feature = "testing")]
+    let found = found.or_else(|| stand_ins().iter().find(|entry| entry.id == id));
+    found
+}
+
+/// Entries for tests: as Google's, but for what a refresh does, so that refresh
+/// rules can be tried that no entry of the catalogue has, or none with a lookalike.
+#[cfg(feature = "testing")]
+#[must_use]
+pub fn stand_ins() -> &'static [Provider] {
+    static STAND_INS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
+        let rules = [
+            ("stand-in-grace", RefreshRule::Rotates, 60),
+            ("stand-in-rotates", RefreshRule::Rotates, 0),
+            ("stand-in-strict", RefreshRule::RotatesStrictly, 0),
+        ];
+        let google = catalogue().iter().find(|entry| entry.id == "google");
+        let entry = |(id, rule, grace_seconds): (&str, RefreshRule, i64)| {
+            let mut entry = google?.clone();
+            id.clone_into(&mut entry.id);
+            entry.refresh.rule = rule;
+            entry.refresh.grace_seconds = grace_seconds;
+            Some(entry)
+        };
+        rules.into_iter().filter_map(entry).collect()
+    });
+    &STAND_INS
 }
 
 /// Whether a host name fits a pattern (`*.salesforce.com`, or a name as it is).

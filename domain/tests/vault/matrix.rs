@@ -1,0 +1,161 @@
+//! Promise 1, cell by cell: every way of refreshing against every fault.
+
+use domain::vault::providers::catalogue;
+use sandbox::Fault;
+
+use crate::matrix_cells::{Class, LINES, Line, Outcome, at, concerns_a_refresh};
+use crate::matrix_page;
+use crate::matrix_story::{Cell, Seen, play};
+use crate::stage::Stage;
+
+/// The entries that the columns are played with: stand-ins for classes, and
+/// every provider that has a lookalike of its own.
+const COLUMNS: [(&str, Class); 7] = [
+    ("google", Class::Keeps),
+    ("stand-in-grace", Class::Grace),
+    ("stand-in-rotates", Class::Rotates),
+    ("stand-in-strict", Class::Strict),
+    // Slack without token rotation gives no refresh token.
+    ("slack", Class::None),
+    ("slack", Class::Rotates),
+    ("salesforce", Class::Keeps),
+];
+
+fn cells(lines: impl Fn(&Line) -> bool) -> Vec<Cell> {
+    COLUMNS
+        .into_iter()
+        .flat_map(|(entry, class)| {
+            LINES
+                .iter()
+                .filter(|line| lines(line))
+                .map(move |line| Cell {
+                    entry,
+                    class,
+                    line,
+                    outcome: at(entry, line, class),
+                })
+        })
+        .collect()
+}
+
+/// Plays cells and says of every one that came out otherwise how.
+async fn differing(stage: &Stage, cells: &[Cell]) -> Vec<String> {
+    let seen = play(stage, cells).await;
+    assert_eq!(seen.len(), cells.len());
+    cells
+        .iter()
+        .zip(seen)
+        .map(|(cell, seen)| (cell, Seen::of(cell), seen))
+        .filter(|(_, meant, seen)| meant != seen)
+        .map(|(cell, meant, seen)| {
+            let (entry, fault) = (cell.entry, cell.line.fault);
+            let class = cell.class.words();
+            format!("{entry} ({class}) under {fault}:\n  meant {meant:?}\n  seen  {seen:?}")
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_cell_comes_out_as_stated() {
+    let stage = Stage::new().await;
+    let cells = cells(|line| line.fault != Fault::KeepAliveClosed);
+    let wrong = differing(&stage, &cells).await;
+    assert!(
+        wrong.is_empty(),
+        "{} of {} cells:\n{}",
+        wrong.len(),
+        cells.len(),
+        wrong.join("\n")
+    );
+    assert!(
+        stage.control.followed_redirects().is_empty(),
+        "a secret was carried to another address"
+    );
+}
+
+/// One after the other: whoever uses the closed connection next is hit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_closes_behind_our_back_costs_no_grant() {
+    let stage = Stage::new().await;
+    for cell in cells(|line| line.fault == Fault::KeepAliveClosed) {
+        let wrong = differing(&stage, std::slice::from_ref(&cell)).await;
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn every_fault_that_can_strike_a_refresh_has_its_line() {
+    let names = |all: &mut dyn Iterator<Item = Fault>| {
+        let mut names: Vec<&str> = all.map(Fault::name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    };
+    let meant = names(
+        &mut Fault::ALL
+            .iter()
+            .copied()
+            .filter(|f| concerns_a_refresh(*f)),
+    );
+    let lines = names(&mut LINES.iter().map(|line| line.fault));
+    assert_eq!(lines, meant);
+    assert!(lines.len() >= 60);
+}
+
+#[test]
+fn every_class_and_every_provider_has_a_column() {
+    for class in Class::ALL {
+        let played = COLUMNS.iter().any(|(_, column)| *column == class);
+        assert!(played, "{}", class.words());
+    }
+    for entry in catalogue() {
+        assert!(Class::ALL.contains(&Class::of(entry)), "{}", entry.id);
+    }
+    for (id, class) in COLUMNS.into_iter().filter(|(_, c)| *c != Class::None) {
+        let entry = domain::vault::providers::provider(id).unwrap();
+        assert_eq!(Class::of(entry), class, "{id}");
+    }
+}
+
+#[test]
+fn a_grant_is_lost_only_where_its_successor_came_to_nobody() {
+    // What the lookalike did and then did not tell, in bytes that a reader could have used.
+    let untold = [
+        Fault::AnswerLostAfterRotation,
+        Fault::ConnectionResetAfterRotation,
+        Fault::ClosedMidHeaders,
+        Fault::ErrorAfterRotation,
+        Fault::TimeoutAfterRotation,
+        Fault::HtmlAfterRotation,
+        Fault::EmptyBody,
+        Fault::NoContent,
+        Fault::TruncatedJson,
+        Fault::BodyCutOff,
+        // Told, behind more bytes than anybody reads.
+        Fault::HugeBody { mib: 1 },
+        Fault::EndlessStream,
+    ];
+    for line in LINES {
+        for class in Class::ALL {
+            let lost = line.outcome(class) == Outcome::Lost;
+            let may =
+                untold.contains(&line.fault) && [Class::Rotates, Class::Strict].contains(&class);
+            assert_eq!(lost, may, "{} under {}", class.words(), line.fault);
+        }
+    }
+}
+
+#[test]
+fn the_page_says_what_the_cells_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/refresh-matrix.md");
+    let page = matrix_page::written();
+    if std::env::var_os("ATTORN_WRITE_MATRIX").is_some() {
+        std::fs::write(path, page).unwrap();
+        return;
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        there == page,
+        "docs/refresh-matrix.md is out of date: run this test once with ATTORN_WRITE_MATRIX=1"
+    );
+}
