@@ -4,7 +4,7 @@
 //! away cannot stop it between the provider's answer and the store. Callers of
 //! this process share one flight; those of other processes meet at the lease.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
@@ -68,6 +68,8 @@ type GrantKey = (String, TokenKind);
 pub struct Memory {
     flights: Mutex<HashMap<GrantKey, Flight>>,
     pauses: Mutex<HashMap<GrantKey, Pause>>,
+    /// Grants whose lost answer is being asked for again within its grace time.
+    regained: Mutex<HashSet<GrantKey>>,
 }
 
 #[derive(Clone)]
@@ -224,18 +226,51 @@ fn start(engine: &Engine, held: &Held) -> Flight {
     let (engine, epoch, entry) = (engine.clone(), held.grant.epoch, held.stored.entry);
     tokio::spawn(async move {
         let outcome = flight::fly(&engine, &grant.0, grant.1, epoch).await;
-        note(
-            &engine,
-            &grant,
-            &outcome,
-            entry.refresh.rule,
-            entry.refresh.grace_seconds,
-        );
+        let grace_s = entry.refresh.grace_seconds;
+        note(&engine, &grant, &outcome, entry.refresh.rule, grace_s);
         // Off the list before anybody hears of it: whoever comes later looks anew.
         drop(landing);
+        let lost = matches!(
+            outcome,
+            Outcome::Down {
+                ambiguous: true,
+                ..
+            }
+        );
         let _ = sender.send(outcome);
+        if lost && grace_s > 0 && locked(&engine.vault.regained).insert(grant.clone()) {
+            tokio::spawn(regain(engine, grant, epoch, grace_s));
+        }
     });
     flight
+}
+
+/// Asks again for an answer that may have been lost, for as long as the
+/// provider answers the old token with the same successor: if nobody happens to
+/// need the grant before that is over, it would be lost.
+async fn regain(engine: Engine, grant: GrantKey, epoch: i64, grace_s: i64) {
+    let until = engine.clock.monotonic() + grace_s * 1000;
+    loop {
+        let pause = locked(&engine.vault.pauses)
+            .get(&grant)
+            .map(|pause| pause.until);
+        let Some(at) = pause.filter(|at| *at < until) else {
+            break;
+        };
+        engine.clock.sleep_until(at).await;
+        if engine.clock.monotonic() > until {
+            break;
+        }
+        let held = match Held::load(&engine, &grant.0, grant.1).await {
+            Ok(Some(held)) if held.grant.epoch == epoch && !held.grant.ended => held,
+            _ => break,
+        };
+        let outcome = start(&engine, &held).await;
+        if !matches!(outcome, Outcome::Down { .. }) {
+            break;
+        }
+    }
+    locked(&engine.vault.regained).remove(&grant);
 }
 
 /// Takes a flight off the list, also when its task panics.

@@ -1,11 +1,11 @@
 //! Promise 1, cell by cell: every way of refreshing against every fault.
 
 use domain::vault::providers::catalogue;
-use sandbox::Fault;
+use sandbox::{Fault, Provider};
 
 use crate::matrix_cells::{Class, LINES, Line, Outcome, at, concerns_a_refresh};
 use crate::matrix_page;
-use crate::matrix_story::{Cell, Seen, play};
+use crate::matrix_story::{Cell, Seen, linked, play, strike, token};
 use crate::stage::Stage;
 
 /// The entries that the columns are played with: stand-ins for classes, and
@@ -81,6 +81,36 @@ async fn a_connection_that_closes_behind_our_back_costs_no_grant() {
         let wrong = differing(&stage, std::slice::from_ref(&cell)).await;
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_lost_within_a_grace_time_is_regained_though_nobody_asks_again() {
+    let stage = Stage::new().await;
+    let lost = |line: &Line| line.fault == Fault::AnswerLostAfterRotation;
+    let cells = cells(lost);
+    let cell = cells
+        .iter()
+        .find(|cell| cell.class == Class::Grace)
+        .unwrap();
+    let account = linked(&stage, cell).await;
+    strike(&stage, cell);
+    stage.pass(3590);
+    assert!(token(&stage, &account).await.is_ok(), "the old one lives");
+    let refreshes = || stage.refreshes(Provider::Google);
+    assert_eq!(refreshes(), 1);
+    // The grace time is 60 s, and nobody needs the account in it. Time stands
+    // still while the refresh is under way.
+    stage.pass(2);
+    for _ in 0..2000 {
+        if refreshes() > 1 {
+            break;
+        }
+        stage.breathe().await;
+    }
+    assert_eq!(refreshes(), 2);
+    stage.pass(3600);
+    assert!(token(&stage, &account).await.is_ok());
+    assert_eq!(refreshes(), 3);
 }
 
 #[test]

@@ -210,7 +210,7 @@ async fn each<'a>(stage: &Stage, played: Vec<Played<'a>>, struck: bool) -> Vec<P
 }
 
 /// Arms the cell's fault for its client.
-fn strike(stage: &Stage, cell: &Cell) {
+pub fn strike(stage: &Stage, cell: &Cell) {
     let (name, times) = (cell.name(), Times::N(cell.line.strikes));
     stage
         .control
@@ -218,12 +218,12 @@ fn strike(stage: &Stage, cell: &Cell) {
 }
 
 /// What an agent gets.
-async fn token(stage: &Stage, account: &Account) -> Result<FreshToken, Error> {
+pub async fn token(stage: &Stage, account: &Account) -> Result<FreshToken, Error> {
     fresh_token(stage, &account.id, TokenKind::User).await
 }
 
 /// Sets up a connection of its own and links Ada's account there.
-async fn linked(stage: &Stage, cell: &Cell) -> Account {
+pub async fn linked(stage: &Stage, cell: &Cell) -> Account {
     let (name, at) = (cell.name(), cell.at());
     let secret = format!("secret of {name}");
     stage
