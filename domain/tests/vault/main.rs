@@ -6,6 +6,7 @@ mod connection;
 mod grant_safety;
 mod link;
 mod matrix;
+mod matrix_calls;
 mod matrix_cells;
 mod matrix_page;
 mod matrix_story;
