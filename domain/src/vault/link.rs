@@ -17,6 +17,15 @@ use crate::audit::{Event, Kind};
 use crate::secret::Secret;
 use crate::storage::{self, Json, Tx};
 
+/// How providers say that the person said no (RFC 6749 §4.1.2.1; LinkedIn has
+/// words of its own: <https://learn.microsoft.com/en-us/linkedin/shared/authentication/authorization-code-flow>).
+/// Any other error is not the person's doing.
+const DENIALS: [&str; 3] = [
+    "access_denied",
+    "user_cancelled_login",
+    "user_cancelled_authorize",
+];
+
 /// How long a person may take at the provider, in milliseconds.
 const ATTEMPT_MS: i64 = 15 * 60_000;
 
@@ -279,10 +288,18 @@ pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
             let code = safe_code(&code);
             note_failure(engine, &ask.person_id, &attempt.connection, &code).await?;
             let (return_to, connection) = (attempt.return_to, attempt.connection);
-            return Err(Error::Refused {
-                return_to,
-                connection,
-                code,
+            return Err(if DENIALS.contains(&code.as_str()) {
+                Error::Refused {
+                    return_to,
+                    connection,
+                    code,
+                }
+            } else {
+                Error::Failed {
+                    return_to,
+                    connection,
+                    code,
+                }
             });
         }
     };

@@ -8,6 +8,7 @@ mod link;
 mod matrix;
 mod matrix_calls;
 mod matrix_cells;
+mod matrix_links;
 mod matrix_page;
 mod matrix_story;
 mod permission;
