@@ -250,7 +250,14 @@ async fn a_waiter_takes_over_as_soon_as_the_holder_lets_go() {
             }
         }
     }
-    caller.await.unwrap().unwrap();
+    if let Err(error) = caller.await.unwrap() {
+        // On a busy machine our seconds are many and a caller's patience ends
+        // first; the refresh went on.
+        assert!(matches!(error, Error::ProviderDown { .. }), "{error}");
+        while fresh(&stage, &account).await.is_err() {
+            stage.pass(1);
+        }
+    }
     assert_eq!(stage.refreshes(Provider::Google), 1);
 }
 
