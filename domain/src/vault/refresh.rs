@@ -126,13 +126,17 @@ pub(super) async fn fresh_after(
         let must = !lives
             || (left.is_some_and(|left| left < TOO_SHORT_MS)
                 && held.grant.refresh_sealed.is_some());
-        if !must {
+        // If the lost answer spent the refresh token, presenting it again ends
+        // the grant, and this access token with it: not while it lives.
+        let hold = lives && held.grant.unknown && spends(&held);
+        if !must || hold {
             let life = held
                 .grant
                 .access_expires_at
                 .map_or(0, |at| at - held.grant.obtained_at);
             if left.is_some_and(|left| left < SOON_MS.min(life / 5))
                 && held.grant.refresh_sealed.is_some()
+                && !hold
             {
                 // Nobody waits for this one.
                 drop(start(engine, &held));
@@ -165,6 +169,18 @@ pub(super) async fn fresh_after(
             }
         }
     }
+}
+
+/// Whether a refresh spends the refresh token at once, also when its answer is lost.
+fn spends(held: &Held) -> bool {
+    spends_at_once(
+        held.stored.entry.refresh.rule,
+        held.stored.entry.refresh.grace_seconds,
+    )
+}
+
+fn spends_at_once(rule: RefreshRule, grace_s: i64) -> bool {
+    matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0
 }
 
 fn served(held: Held) -> Result<(FreshToken, i64), Error> {
@@ -344,9 +360,8 @@ fn note(engine: &Engine, grant: &GrantKey, outcome: &Outcome, rule: RefreshRule,
             retry_after_s,
             ambiguous,
         } => {
-            let strict =
-                matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0;
-            (*retry_after_s, if *ambiguous && strict { 30 } else { 1 })
+            let spent = *ambiguous && spends_at_once(rule, grace_s);
+            (*retry_after_s, if spent { 30 } else { 1 })
         }
     };
     let failures = pauses.get(grant).map_or(0, |pause| pause.failures) + 1;

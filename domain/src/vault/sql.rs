@@ -56,6 +56,8 @@ pub(super) struct GrantRow {
     pub lock_key: String,
     pub epoch: i64,
     pub ended: bool,
+    /// The answer to the last refresh was lost, if there was one.
+    pub unknown: bool,
     pub scopes: Vec<String>,
     pub access_sealed: Option<Vec<u8>>,
     pub access_expires_at: Option<i64>,
@@ -95,14 +97,17 @@ impl Tx {
             )
             .await?;
         row.map(|row| {
+            let (ended, unknown) = match row.get::<String>("state")?.as_str() {
+                "fresh" | "leased" => (false, false),
+                "unknown" => (false, true),
+                "reconnect" => (true, false),
+                _ => return Err(row.bad("provider_grants", "state")),
+            };
             Ok(GrantRow {
                 lock_key: row.get("lock_key")?,
                 epoch: row.get("epoch")?,
-                ended: match row.get::<String>("state")?.as_str() {
-                    "fresh" | "leased" | "unknown" => false,
-                    "reconnect" => true,
-                    _ => return Err(row.bad("provider_grants", "state")),
-                },
+                ended,
+                unknown,
                 scopes: row.json("provider_grants", "scopes")?,
                 access_sealed: row.get("access_sealed")?,
                 access_expires_at: row.get("access_expires_at")?,

@@ -5,7 +5,7 @@ use sandbox::{Fault, Provider};
 
 use crate::matrix_cells::{Class, LINES, Line, Outcome, at, concerns_a_refresh};
 use crate::matrix_page;
-use crate::matrix_story::{Cell, Seen, linked, play, strike, token};
+use crate::matrix_story::{Cell, Seen, is_honoured, linked, play, strike, token};
 use crate::stage::Stage;
 
 /// The entries that the columns are played with: stand-ins for classes, and
@@ -55,7 +55,7 @@ async fn differing(stage: &Stage, cells: &[Cell]) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn every_cell_comes_out_as_stated() {
     let stage = Stage::new().await;
     let cells = cells(|line| line.fault != Fault::KeepAliveClosed);
@@ -74,7 +74,7 @@ async fn every_cell_comes_out_as_stated() {
 }
 
 /// One after the other: whoever uses the closed connection next is hit.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn a_connection_that_closes_behind_our_back_costs_no_grant() {
     let stage = Stage::new().await;
     for cell in cells(|line| line.fault == Fault::KeepAliveClosed) {
@@ -83,7 +83,7 @@ async fn a_connection_that_closes_behind_our_back_costs_no_grant() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn an_answer_lost_within_a_grace_time_is_regained_though_nobody_asks_again() {
     let stage = Stage::new().await;
     let lost = |line: &Line| line.fault == Fault::AnswerLostAfterRotation;
@@ -111,6 +111,49 @@ async fn an_answer_lost_within_a_grace_time_is_regained_though_nobody_asks_again
     stage.pass(3600);
     assert!(token(&stage, &account).await.is_ok());
     assert_eq!(refreshes(), 3);
+}
+
+#[tokio::test]
+async fn a_living_token_is_not_put_at_risk_by_asking_again() {
+    let stage = Stage::new().await;
+    let all =
+        cells(|line| [Fault::AnswerLostAfterRotation, Fault::ServerError].contains(&line.fault));
+    for cell in all
+        .iter()
+        .filter(|cell| [Class::Rotates, Class::Strict].contains(&cell.class))
+    {
+        let account = linked(&stage, cell).await;
+        let first = token(&stage, &account).await.unwrap();
+        strike(&stage, cell);
+        let at = cell.at();
+        let before = stage.refreshes(at);
+        let life = first.expires_at.unwrap() - stage.now();
+        // Four minutes left: it is refreshed beside its use, and nobody knows what came of it.
+        stage.pass(u64::try_from(life / 1000 - 240).unwrap());
+        for _ in 0..4 {
+            let same = token(&stage, &account).await.unwrap();
+            assert_eq!(same.access.expose(), first.access.expose());
+            assert!(is_honoured(&stage, at, &same).await, "{}", cell.entry);
+            for _ in 0..2000 {
+                if stage.refreshes(at) > before {
+                    break;
+                }
+                stage.breathe().await;
+            }
+            stage.breathe().await;
+            stage.pass(50);
+        }
+        assert_eq!(stage.refreshes(at), before + 1, "{}", cell.entry);
+        stage.control.clear();
+        stage.pass(60);
+        let came = token(&stage, &account).await;
+        assert_eq!(
+            came.is_ok(),
+            cell.outcome == Outcome::Unsure,
+            "{}",
+            cell.entry
+        );
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Cell {
     }
 
     /// The lookalike it is played at.
-    fn at(&self) -> Provider {
+    pub fn at(&self) -> Provider {
         self.entry.parse().unwrap_or(Provider::Google)
     }
 }
@@ -325,7 +325,7 @@ async fn stored(stage: &Stage, account: &Account) -> (String, Option<String>) {
 }
 
 /// Whether the provider takes this token.
-async fn is_honoured(stage: &Stage, at: Provider, token: &FreshToken) -> bool {
+pub async fn is_honoured(stage: &Stage, at: Provider, token: &FreshToken) -> bool {
     let path = match at {
         Provider::Slack => "api/auth.test",
         Provider::Google => "v1/userinfo",
