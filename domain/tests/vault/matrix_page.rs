@@ -34,6 +34,10 @@ const AFTER_OUTCOMES: &str = "
 *Stored* is what lies in the database after the fault struck first: the state of the grant, and what is
 known of the call. No outcome leaves an answer of a provider behind that nobody chose.
 
+After a lost answer Attorn asks again by itself while a grace time lasts, whether or not anybody needs the
+account. Where a refresh spends the token at once it does not ask again before the old access token has run
+out: asking could end that one too.
+
 A grant is **lost** only where the provider had replaced the refresh token, told nobody its successor, and
 does not answer the old one again: with rotation and no grace time, an answer lost on the way is lost for
 anybody. *ended* is the provider's own word, and *withheld* an answer that leaves the successor out.
