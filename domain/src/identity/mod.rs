@@ -11,6 +11,7 @@
 //!   refused on load.
 
 mod attempts;
+pub(crate) mod id_token;
 pub mod passkeys;
 mod password;
 pub mod sessions;
