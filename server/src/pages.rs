@@ -55,12 +55,12 @@ pub async fn provider_origins(door: &Door, id: &str) -> Vec<String> {
         return Vec::new();
     };
     let origin = |address: &url::Url| address.origin().ascii_serialization();
-    match (connection.entry(), &connection.overrides.authorize) {
-        (Ok(entry), Some(address)) => entry.authorize.join(address).iter().map(origin).collect(),
-        (Ok(entry), None) => std::iter::once(origin(&entry.authorize))
+    let entry = connection.entry();
+    match &connection.overrides.authorize {
+        Some(address) => entry.authorize.join(address).iter().map(origin).collect(),
+        None => std::iter::once(origin(&entry.authorize))
             .chain(entry.authorize_hops.iter().cloned())
             .collect(),
-        (Err(_), _) => Vec::new(),
     }
 }
 

@@ -113,17 +113,17 @@ pub(crate) mod ssr {
     use domain::oauth::{ClientState, clients};
     use domain::vault::connect::{self, TicketError};
     use domain::vault::connections::{self, Connection, ConnectionState};
+    use domain::vault::own::{self, Own};
     use domain::vault::permissions::{self, Permission, PermissionState};
-    use domain::vault::providers;
+    use domain::vault::providers::{self, Provider};
     use domain::vault::{AccessMode, Account, AccountState, Reason, accounts};
 
     use super::super::{Problem, Seen, Status, Tone, stamp};
     use super::{AccountCard, AgentAccess, ConnectionCard, LinkAgent, LinkPage, TicketPage};
     use crate::words::{t, tv};
 
-    /// What a provider's scopes mean. A scope the catalogue does not know shows itself.
-    pub fn sentences(provider: &str, scopes: &[String]) -> Vec<String> {
-        let entry = providers::provider(provider);
+    /// What a provider's scopes mean. A scope its entry does not know shows itself.
+    pub fn sentences(entry: Option<&Provider>, scopes: &[String]) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         for scope in scopes {
             let bare = scope.strip_prefix("bot:").unwrap_or(scope);
@@ -140,8 +140,21 @@ pub(crate) mod ssr {
         out
     }
 
-    fn provider_name(id: &str) -> String {
-        providers::provider(id).map_or_else(|| id.to_owned(), |entry| entry.name.clone())
+    /// The catalogue, and what this deployment added to it.
+    pub struct Providers(Vec<Own>);
+
+    impl Providers {
+        pub async fn load(seen: &Seen) -> Result<Self, Problem> {
+            Ok(Self(own::list(&seen.engine).await?))
+        }
+
+        pub fn entry(&self, id: &str) -> Option<&Provider> {
+            self.0
+                .iter()
+                .map(|own| &*own.entry)
+                .find(|entry| entry.id == id)
+                .or_else(|| providers::provider(id))
+        }
     }
 
     /// The names of all clients, by id.
@@ -157,6 +170,7 @@ pub(crate) mod ssr {
         let mine = accounts::list(&seen.engine, &seen.viewer.person_id).await?;
         let permitted = permissions::list_for_person(&seen.engine, &seen.viewer.person_id).await?;
         let names = client_names(seen).await?;
+        let known = Providers::load(seen).await?;
         let mut siblings: HashMap<&str, usize> = HashMap::new();
         for account in &mine {
             *siblings.entry(&account.connection).or_default() += 1;
@@ -167,7 +181,7 @@ pub(crate) mod ssr {
                 let several = siblings
                     .get(account.connection.as_str())
                     .is_some_and(|n| *n > 1);
-                card(seen, account, &permitted, &names, several)
+                card(seen, account, &known, &permitted, &names, several)
             })
             .collect())
     }
@@ -186,24 +200,28 @@ pub(crate) mod ssr {
             .filter(|other| other.connection == account.connection)
             .count()
             > 1;
-        Ok(card(seen, &account, &permitted, &names, several))
+        let known = Providers::load(seen).await?;
+        Ok(card(seen, &account, &known, &permitted, &names, several))
     }
 
     fn card(
         seen: &Seen,
         account: &Account,
+        known: &Providers,
         permitted: &[Permission],
         names: &HashMap<String, String>,
         several: bool,
     ) -> AccountCard {
         let now = seen.engine.now();
+        let entry = known.entry(&account.provider);
         AccountCard {
             id: account.id.clone(),
             label: account.label.clone(),
             provider: account.provider.clone(),
-            provider_name: provider_name(&account.provider),
+            provider_name: entry
+                .map_or_else(|| account.provider.clone(), |entry| entry.name.clone()),
             connection: account.connection.clone(),
-            scopes: sentences(&account.provider, &account.scopes),
+            scopes: sentences(entry, &account.scopes),
             status: status(account.state),
             reason: account.state_reason.as_deref().map(|word| {
                 word.parse::<Reason>().map_or_else(
@@ -271,8 +289,8 @@ pub(crate) mod ssr {
         ConnectionCard {
             id: connection.id.clone(),
             provider: connection.provider.clone(),
-            provider_name: provider_name(&connection.provider),
-            scopes: sentences(&connection.provider, &connection.scopes),
+            provider_name: connection.entry().name.clone(),
+            scopes: sentences(Some(connection.entry()), &connection.scopes),
             linked: mine
                 .iter()
                 .filter(|account| account.connection == connection.id)

@@ -65,6 +65,25 @@ pub struct ConnectionRow {
     pub status: Status,
     /// Against what the provider's entry has run.
     pub tried: String,
+    /// What it says about the provider's addresses: `tenant=contoso.com`.
+    pub settings: Vec<String>,
+}
+
+/// One provider of the catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderRow {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether this deployment added it.
+    pub own: bool,
+    /// Whether an admin added it, and may take it out.
+    pub removable: bool,
+    /// Where our client id and secret are sent.
+    pub goes_to: String,
+    /// What a connection may say about its addresses: name and words.
+    pub settings: Vec<(String, String)>,
 }
 
 /// One entry of the audit log.
@@ -110,14 +129,15 @@ pub(crate) mod ssr {
     use domain::audit::{self, Filter, Kind};
     use domain::identity::{self, Role};
     use domain::oauth::clients::{self, Client, ClientKind, ClientState, GrantType};
-    use domain::vault::connections::{self, ConnectionState};
-    use domain::vault::providers;
+    use domain::vault::connections::{self, ConnectionState, Source};
+    use domain::vault::own;
+    use domain::vault::providers::{self, Provider};
     use time::Date;
     use time::macros::format_description;
 
     use super::super::accounts::ssr::{client_names, mode, sentences};
     use super::super::{Problem, Seen, Status, Tone, stamp};
-    use super::{AuditRow, ClientRow, ConnectionRow, PersonRow, TreeHead};
+    use super::{AuditRow, ClientRow, ConnectionRow, PersonRow, ProviderRow, TreeHead};
     use crate::words::t;
 
     const MOST: i64 = 500;
@@ -206,36 +226,51 @@ pub(crate) mod ssr {
         Ok(connections::list(&seen.engine)
             .await?
             .into_iter()
-            .map(|connection| {
-                let entry = providers::provider(&connection.provider);
-                ConnectionRow {
-                    scopes: sentences(&connection.provider, &connection.scopes),
-                    provider_name: entry
-                        .map_or_else(|| connection.provider.clone(), |entry| entry.name.clone()),
-                    tried: entry.map(|entry| entry.tried.clone()).unwrap_or_default(),
-                    status: match connection.state {
-                        ConnectionState::Active => Status::new(Tone::Good, t("connection-active")),
-                        ConnectionState::InvalidClient => {
-                            Status::new(Tone::Bad, t("connection-invalid-client"))
-                        }
-                        ConnectionState::Disabled => {
-                            Status::new(Tone::Quiet, t("connection-disabled"))
-                        }
-                    },
-                    id: connection.id,
-                    provider: connection.provider,
-                    client_id: connection.client_id,
-                }
+            .map(|connection| ConnectionRow {
+                scopes: sentences(Some(connection.entry()), &connection.scopes),
+                provider_name: connection.entry().name.clone(),
+                tried: connection.entry().tried.clone(),
+                settings: connection
+                    .overrides
+                    .parameters
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect(),
+                status: match connection.state {
+                    ConnectionState::Active => Status::new(Tone::Good, t("connection-active")),
+                    ConnectionState::InvalidClient => {
+                        Status::new(Tone::Bad, t("connection-invalid-client"))
+                    }
+                    ConnectionState::Disabled => Status::new(Tone::Quiet, t("connection-disabled")),
+                },
+                id: connection.id,
+                provider: connection.provider,
+                client_id: connection.client_id,
             })
             .collect())
     }
 
-    /// Providers of the catalogue: id and name.
-    pub fn catalogue() -> Vec<(String, String)> {
-        providers::catalogue()
+    /// Providers of the catalogue, and what this deployment added to it.
+    pub async fn catalogue(seen: &Seen) -> Result<Vec<ProviderRow>, Problem> {
+        admins_only(seen)?;
+        let own = own::list(&seen.engine).await?;
+        let row = |entry: &Provider, own: Option<Source>| ProviderRow {
+            id: entry.id.clone(),
+            name: entry.name.clone(),
+            own: own.is_some(),
+            removable: own == Some(Source::Admin),
+            goes_to: entry.token.origin().ascii_serialization(),
+            settings: entry
+                .parameters
+                .iter()
+                .map(|setting| (setting.name.clone(), setting.words.clone()))
+                .collect(),
+        };
+        Ok(providers::catalogue()
             .iter()
-            .map(|entry| (entry.id.clone(), entry.name.clone()))
-            .collect()
+            .map(|entry| row(entry, None))
+            .chain(own.iter().map(|own| row(&own.entry, Some(own.source))))
+            .collect())
     }
 
     /// The words of every kind of event.

@@ -79,6 +79,12 @@ kinds! {
     ConnectionCreated => "connection.created",
     /// A connection was changed.
     ConnectionChanged => "connection.changed",
+    /// A provider was added to the catalogue.
+    ProviderAdded => "provider.added",
+    /// A provider of our own was changed.
+    ProviderChanged => "provider.changed",
+    /// A provider of our own was taken out.
+    ProviderRemoved => "provider.removed",
     /// A client asked for an account to be linked.
     ConnectAsked => "connect.asked",
     /// The client that asked was told of the account.

@@ -3,7 +3,6 @@
 use std::str::FromStr;
 
 use super::held::Held;
-use super::providers::RevocationStyle;
 use super::revocations::{self, Ending};
 use super::sql::{AccountRow, account_where};
 use super::{Error, TokenKind, connections, fresh_token, pages, refresh};
@@ -229,8 +228,9 @@ pub async fn unlink(engine: &Engine, person_id: &str, id: &str) -> Result<Unlink
             Some(revocation) => tried(engine, revocation.clone()).await,
             None => false,
         };
+        let ended = revoked && !stored.entry.revocation.leaves_access;
         return Ok(Unlinked {
-            agents_may_hold_until: until.filter(|_| released && !revoked),
+            agents_may_hold_until: until.filter(|_| released && !ended),
             revocation_queued: queued.is_some(),
             revoked,
         });
@@ -274,7 +274,7 @@ async fn endings(engine: &Engine, id: &str) -> Result<(Vec<GrantEnding>, Option<
             .grant
             .access_expires_at
             .is_some_and(|at| at <= engine.now());
-        if expired && held.stored.entry.revocation.style == RevocationStyle::Bearer {
+        if expired && held.stored.entry.revocation.takes_access_token() {
             // Only a living access token can revoke itself; if there is none
             // to be had, the grant is over anyway.
             if fresh_token(engine, id, kind).await.is_ok()

@@ -74,8 +74,13 @@ pub(super) async fn call(
                 })?;
         let call = exact(&approved, account, stored)?;
         let sent = send(&engine, &call, &token).await;
-        approval::call_ended(&engine, &approval_id, verdict::of(call.stored.entry, &sent)).await?;
-        let ended = verdict::has_ended(call.stored.entry, &sent);
+        approval::call_ended(
+            &engine,
+            &approval_id,
+            verdict::of(&call.stored.entry, &sent),
+        )
+        .await?;
+        let ended = verdict::has_ended(&call.stored.entry, &sent);
         record(&engine, &presented, &call, &sent, ended).await?;
         if ended {
             return Err(reconnect(&engine, &call));

@@ -1,58 +1,16 @@
 //! Connections: a provider set up with a client id and secret, under a name an agent uses.
 
 use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-use url::Url;
+use std::sync::Arc;
 
 use super::envelope::{DataKey, Place, Wrapped};
 use super::providers::{self, Provider};
-use super::{Error, Reason, origins};
+use super::{Error, Overrides, Reason, origins, own};
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::outbound::Outbound;
 use crate::secret::Secret;
 use crate::storage::{self, Json, Row, Tx};
-
-/// Addresses that replace those of the provider's entry; what is `None` stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Overrides {
-    /// The authorization endpoint.
-    pub authorize: Option<String>,
-    /// The token endpoint.
-    pub token: Option<String>,
-    /// The revocation endpoint.
-    pub revoke: Option<String>,
-    /// Where the account's identity is asked for.
-    pub identity: Option<String>,
-    /// What every API host of the entry is replaced by, path prefix and all.
-    pub api_base: Option<String>,
-}
-
-impl Overrides {
-    /// All endpoints of the provider `id`, moved below `base` with their paths
-    /// kept: how a lookalike lays them out.
-    ///
-    /// # Errors
-    /// When there is no such provider.
-    pub fn below(id: &str, base: &str) -> Result<Self, Error> {
-        let provider = known(id)?;
-        let base = base.trim_end_matches('/');
-        let moved = |url: &Url| format!("{base}{}", url.path().trim_end_matches('/'));
-        Ok(Self {
-            authorize: Some(moved(&provider.authorize)),
-            token: Some(moved(&provider.token)),
-            revoke: provider.revoke.as_ref().map(moved),
-            identity: provider.identity.url.as_ref().map(moved),
-            api_base: Some(
-                provider
-                    .hosts
-                    .first()
-                    .map_or_else(|| base.to_owned(), |host| moved(&host.base)),
-            ),
-        })
-    }
-}
 
 /// Who set a connection up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +24,7 @@ pub enum Source {
 }
 
 impl Source {
-    const fn word(self) -> &'static str {
+    pub(super) const fn word(self) -> &'static str {
         match self {
             Self::Config => "config",
             Self::Admin => "admin",
@@ -141,15 +99,14 @@ pub struct Connection {
     pub created_at: i64,
     /// Unix milliseconds.
     pub updated_at: i64,
+    entry: Arc<Provider>,
 }
 
 impl Connection {
-    /// The catalogue's entry.
-    ///
-    /// # Errors
-    /// When this version of the program no longer has it.
-    pub fn entry(&self) -> Result<&'static Provider, Error> {
-        known(&self.provider)
+    /// The provider's entry, with this connection's settings in its addresses.
+    #[must_use]
+    pub fn entry(&self) -> &Provider {
+        &self.entry
     }
 }
 
@@ -157,15 +114,28 @@ impl Connection {
 #[derive(Clone)]
 pub(super) struct Stored {
     pub connection: Connection,
-    pub entry: &'static Provider,
+    pub entry: Arc<Provider>,
     pub endpoints: origins::Endpoints,
     /// Digest of the origins that tokens may travel to.
     pub origins: String,
     sealed: Vec<u8>,
     wrapped: Wrapped,
+    /// Whether its addresses were typed in the console.
+    typed: bool,
 }
 
 impl Stored {
+    /// The client that calls this provider. What the catalogue and the
+    /// configuration file name is called as it is; what an admin typed only
+    /// where it is a public address.
+    pub fn outbound<'a>(&self, engine: &'a Engine) -> &'a Arc<dyn Outbound> {
+        if self.typed {
+            &engine.guarded
+        } else {
+            &engine.outbound
+        }
+    }
+
     /// Our client secret at the provider.
     pub async fn secret(&self, engine: &Engine) -> Result<Secret<String>, Error> {
         let id = &self.connection.id;
@@ -181,9 +151,8 @@ fn secret_place(id: &str, client_id: &str, origins: &str) -> Place {
     Place::of("client secret", &[id, client_id, origins])
 }
 
-fn known(id: &str) -> Result<&'static Provider, Error> {
-    providers::provider(id)
-        .ok_or_else(|| Error::Invalid(format!("there is no provider called {id}")))
+pub(super) fn unknown(id: &str) -> Error {
+    Error::Invalid(format!("there is no provider called {id}"))
 }
 
 /// What it takes to set one up.
@@ -213,7 +182,10 @@ pub struct NewConnection {
 /// or an origin would change while accounts are linked (make a new connection;
 /// a demo's accounts go to `reconnect` instead).
 pub async fn put(engine: &Engine, new: NewConnection) -> Result<Connection, Error> {
-    let entry = known(&new.provider)?;
+    let entry = own::entry(engine, &new.provider)
+        .await?
+        .ok_or_else(|| unknown(&new.provider))?
+        .with(&new.overrides.parameters)?;
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if new.id.is_empty() || new.id.len() > 64 || !new.id.chars().all(fits) {
         return Err(Error::Invalid(
@@ -226,7 +198,7 @@ pub async fn put(engine: &Engine, new: NewConnection) -> Result<Connection, Erro
             new.id
         )));
     }
-    let endpoints = origins::Endpoints::of(entry, &new.overrides)?;
+    let endpoints = origins::Endpoints::of(&entry, &new.overrides)?;
     let digest = endpoints.digest();
     let scopes = new.scopes.clone().unwrap_or_else(|| entry.default_scopes());
     if let Some(stored) = load(engine, &new.id).await? {
@@ -269,6 +241,14 @@ pub async fn put(engine: &Engine, new: NewConnection) -> Result<Connection, Erro
     get(engine, &id).await?.ok_or(Error::NotFound)
 }
 
+/// A connection with its provider's entry, if it is one of our own.
+macro_rules! connections {
+    () => {
+        "select c.*, p.id as own_id, p.entry as own_entry, p.source as own_source, p.mac as own_mac, \
+         p.mac_key as own_mac_key from connections c left join providers p on p.id = c.provider "
+    };
+}
+
 /// All connections, by name; at most 200.
 ///
 /// # Errors
@@ -276,7 +256,7 @@ pub async fn put(engine: &Engine, new: NewConnection) -> Result<Connection, Erro
 pub async fn list(engine: &Engine) -> Result<Vec<Connection>, Error> {
     let mut rx = engine.store.reader().await?;
     let rows = rx
-        .all("select * from connections order by id limit 200", vec![])
+        .all(concat!(connections!(), "order by c.id limit 200"), vec![])
         .await?;
     rows.iter()
         .map(|row| read(engine, row).map(|stored| stored.connection))
@@ -336,7 +316,7 @@ pub async fn set_disabled(
 /// The connection of that name, ready for use.
 pub(super) async fn load(engine: &Engine, id: &str) -> Result<Option<Stored>, Error> {
     let mut rx = engine.store.reader().await?;
-    rx.optional("select * from connections where id = $1", vec![id.into()])
+    rx.optional(concat!(connections!(), "where c.id = $1"), vec![id.into()])
         .await?
         .map(|row| read(engine, &row))
         .transpose()
@@ -363,19 +343,33 @@ fn mac_bytes(
 }
 
 fn read(engine: &Engine, row: &Row) -> Result<Stored, Error> {
+    let provider: String = row.get("provider")?;
+    let overrides: Overrides = row.json("connections", "overrides")?;
+    let own = own::read(engine, row)?;
+    let typed_entry = own.as_ref().is_some_and(|own| own.source == Source::Admin);
+    let is_own = own.is_some();
+    let entry = own
+        .map(|own| own.entry)
+        .or_else(|| providers::shared(&provider))
+        .ok_or_else(|| unknown(&provider))?;
+    let entry = if overrides.parameters.is_empty() {
+        entry
+    } else {
+        Arc::new(entry.with(&overrides.parameters)?)
+    };
     let connection = Connection {
         id: row.get("id")?,
-        provider: row.get("provider")?,
+        provider,
+        entry: entry.clone(),
+        overrides,
         client_id: row.get("client_id")?,
         scopes: row.json("connections", "scopes")?,
-        overrides: row.json("connections", "overrides")?,
         source: row.word("connections", "source")?,
         state: row.word("connections", "state")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     };
-    let entry = known(&connection.provider)?;
-    let endpoints = origins::Endpoints::of(entry, &connection.overrides)?;
+    let endpoints = origins::Endpoints::of(&entry, &connection.overrides)?;
     let origins = row.get::<String>("origins_digest")?;
     let mac = row.get::<Option<Vec<u8>>>("mac")?.unwrap_or_default();
     let mac_key = row.get::<Option<String>>("mac_key")?.unwrap_or_default();
@@ -390,7 +384,15 @@ fn read(engine: &Engine, row: &Row) -> Result<Stored, Error> {
     if !engine.keys.mac_holds("connections", &bytes, &mac, &mac_key) {
         return Err(row.bad("connections", "mac").into());
     }
+    // Tokens travel where they were given to. An entry of our own cannot change
+    // its origins under a connection (`own.rs`).
+    if is_own && endpoints.digest() != origins {
+        return Err(row.bad("connections", "origins_digest").into());
+    }
+    let typed_host = connection.source == Source::Admin
+        && entry.leads_anywhere(&connection.overrides.parameters);
     Ok(Stored {
+        typed: typed_entry || typed_host,
         entry,
         endpoints,
         origins,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::connections::ConnectionState;
 use super::flight_sql::Holding;
 use super::held::{Held, Kept, seal_grant};
-use super::providers::RefreshRule;
 use super::step::{Effect, Event as Step, Outcome, Refusal, Settlement, State, View, step};
 use super::wire::{self, CALL_TIMEOUT, Grant, TokenAnswer, TokenError};
 use super::{Error, Reason, TokenKind, revocations};
@@ -119,7 +118,7 @@ impl Flight {
                 .await?
                 .is_some();
             // A provider that keeps the token has spent nothing by answering.
-            unresolved = held.stored.entry.refresh.rule != RefreshRule::Keeps
+            unresolved = held.stored.entry.refresh.may_spend()
                 && rx.unresolved(&self.account_id, self.kind, parent).await?;
         }
         Ok(Step::Seen(View {

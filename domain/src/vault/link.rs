@@ -10,6 +10,8 @@ use url::Url;
 use super::connections::{self, ConnectionState, Stored};
 use super::envelope::Place;
 use super::identify::{self, Identity};
+use super::providers::Provider;
+use super::revoke::ask_revoke;
 use super::wire::{self, Grant, TokenAnswer, TokenError, safe_code};
 use super::{AccessMode, Account, linked};
 use crate::Engine;
@@ -175,7 +177,13 @@ pub async fn start(engine: &Engine, ask: StartLink) -> Result<Url, Error> {
         .kek()
         .wrap(text.expose(), &place(&state_hash))
         .await?;
-    let url = authorize_url(&stored, redirect, challenge, state.expose());
+    let url = authorize_url(
+        &stored,
+        redirect,
+        challenge,
+        state.expose(),
+        nonce(engine, &state_hash),
+    );
     let session_hash = engine.keys.hash("session", ask.session_id.as_bytes());
     let scopes = stored.connection.scopes.clone();
     engine
@@ -210,19 +218,30 @@ pub async fn start(engine: &Engine, ask: StartLink) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// What an ID token must bring back; nothing needs to be kept for it.
+fn nonce(engine: &Engine, state_hash: &[u8; 32]) -> String {
+    evidence::digest::base64url(&engine.keys.hash("link_nonce", state_hash))
+}
+
 fn authorize_url(
     stored: &Stored,
     redirect: RedirectUrl,
     challenge: PkceCodeChallenge,
     state: &str,
+    nonce: String,
 ) -> Url {
-    let entry = stored.entry;
+    let entry = &stored.entry;
     let client = BasicClient::new(ClientId::new(stored.connection.client_id.clone()))
         .set_auth_uri(AuthUrl::from_url(stored.endpoints.authorize.clone()))
         .set_redirect_uri(redirect);
-    let mut request = client
-        .authorize_url(|| CsrfToken::new(state.to_owned()))
-        .set_pkce_challenge(challenge);
+    let mut request = client.authorize_url(|| CsrfToken::new(state.to_owned()));
+    if entry.pkce {
+        request = request.set_pkce_challenge(challenge);
+    }
+    if entry.id_token.is_some() {
+        // OpenID Connect Core §3.1.2.1: comes back in the ID token.
+        request = request.add_extra_param("nonce", nonce);
+    }
     let (bot, own): (Vec<&String>, Vec<&String>) = stored
         .connection
         .scopes
@@ -237,7 +256,7 @@ fn authorize_url(
     };
     if entry.scope_parameter == "scope" && entry.scope_separator == " " {
         request = request.add_scopes(own.iter().map(|scope| Scope::new((*scope).clone())));
-    } else {
+    } else if !own.is_empty() {
         request = request.add_extra_param(entry.scope_parameter.clone(), joined(&own));
     }
     if let Some(parameter) = entry
@@ -346,6 +365,13 @@ fn code_of(error: &TokenError) -> String {
     }
 }
 
+fn needs_instance(entry: &Provider) -> bool {
+    entry
+        .instance
+        .as_ref()
+        .is_some_and(|instance| !instance.optional)
+}
+
 type Exchanged = Result<(TokenAnswer, Identity), TokenError>;
 
 async fn exchange(
@@ -365,7 +391,7 @@ async fn exchange(
     let verifier = Secret::new(kept.verifier.clone());
     let grant = Grant::Code {
         code,
-        verifier: &verifier,
+        verifier: Some(&verifier).filter(|_| stored.entry.pkce),
         redirect_uri: &kept.redirect_uri,
     };
     let answer = match wire::ask_token(engine, stored, &secret, grant).await {
@@ -378,22 +404,22 @@ async fn exchange(
         .instance_url
         .as_ref()
         .is_some_and(|url| !instance_fits(url))
-        || stored.entry.instance.is_some() && answer.found.instance_url.is_none()
+        || answer.found.instance_url.is_none() && needs_instance(&stored.entry)
     {
         Err(TokenError::Refused("instance_elsewhere".to_owned()))
     } else {
-        identify::identify(engine, stored, &answer).await
+        identify::identify(engine, stored, &answer, &nonce(engine, state_hash)).await
     };
     Ok(match identity {
         Ok(identity) => Ok((answer, identity)),
         Err(error) => {
             // Nobody will hold this token: end it there, if the provider answers now.
-            let last = answer
-                .tokens
-                .refresh
-                .as_ref()
-                .unwrap_or(&answer.tokens.access);
-            if let Err(error) = wire::ask_revoke(engine, stored, last).await {
+            let tokens = &answer.tokens;
+            let last = match &tokens.refresh {
+                Some(token) if !stored.entry.revocation.takes_access_token() => token,
+                _ => &tokens.access,
+            };
+            if let Err(error) = ask_revoke(engine, stored, last).await {
                 tracing::info!(%error, "a token that was not kept could not be revoked");
             }
             Err(error)

@@ -1,7 +1,8 @@
 //! The vault: people's accounts elsewhere, and the tokens that come with them.
 //!
 //! The map:
-//! - [`providers`]: the catalogue, data in `providers.toml`.
+//! - [`providers`]: the catalogue, data in `providers.toml`. [`own`]: what a deployment
+//!   adds to it; [`discover`]: from an OpenID provider's own words.
 //! - [`connections`]: a provider set up with a client id and secret.
 //! - [`link`]: a person links an account (authorization code, PKCE).
 //! - [`connect`]: the same at a client's request (`/me/v1/connected-accounts`).
@@ -19,6 +20,7 @@ pub mod accounts;
 mod approved;
 pub mod connect;
 pub mod connections;
+pub mod discover;
 pub(crate) mod envelope;
 mod error;
 mod flight;
@@ -30,6 +32,8 @@ mod legible;
 pub mod link;
 mod linked;
 mod origins;
+mod overrides;
+pub mod own;
 mod pages;
 pub mod permissions;
 mod permissions_sql;
@@ -38,6 +42,7 @@ pub mod proxy;
 mod refresh;
 mod release;
 pub mod revocations;
+mod revoke;
 mod scrub;
 mod shapes;
 mod sql;
@@ -46,8 +51,9 @@ mod verdict;
 mod wire;
 
 pub use accounts::{Account, AccountState};
-pub use connections::{Connection, Overrides};
+pub use connections::Connection;
 pub use error::{Error, Reason};
+pub use overrides::Overrides;
 pub use permissions::{AccessMode, Permission};
 pub use refresh::{FreshToken, Memory, TokenKind, fresh_token};
 pub use release::{OnBehalf, Release, Released, release};

@@ -4,7 +4,7 @@
 use url::Url;
 
 use super::Error;
-use super::connections::Overrides;
+use super::Overrides;
 use super::providers::{Host, Instance, Provider, host_fits};
 use crate::keyring::sha256;
 
@@ -15,10 +15,16 @@ pub(super) struct Endpoints {
     pub token: Url,
     pub revoke: Option<Url>,
     pub identity: Option<Url>,
+    /// The keys of its ID tokens.
+    pub jwks: Option<Url>,
+    /// Where the sites of a grant are listed.
+    pub sites: Option<Url>,
     hosts: Vec<Host>,
     /// What replaces every API host.
     api_base: Option<Url>,
     instance: Option<Instance>,
+    /// Where else an identity address may lie.
+    identity_hosts: Vec<String>,
 }
 
 /// An address that is safe to send a credential to: https, or http to this machine.
@@ -35,6 +41,21 @@ fn address(what: &str, text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
+/// An address below an API host, where that host was replaced.
+fn moved(entry: &Provider, api_base: Option<&Url>, url: Url) -> Url {
+    let below = |host: &Host| {
+        let base = host.base.as_str().trim_end_matches('/');
+        url.as_str().strip_prefix(base).map(str::to_owned)
+    };
+    api_base
+        .zip(entry.hosts.iter().find_map(below))
+        .and_then(|(base, rest)| {
+            let base = base.as_str().trim_end_matches('/');
+            Url::parse(&format!("{base}{rest}")).ok()
+        })
+        .unwrap_or(url)
+}
+
 impl Endpoints {
     /// The entry's addresses with the replacements.
     pub fn of(entry: &Provider, overrides: &Overrides) -> Result<Self, Error> {
@@ -46,14 +67,20 @@ impl Endpoints {
             Some(text) => address(what, text).map(Some),
             None => Ok(own.clone()),
         };
+        let api_base = maybe("API", &overrides.api_base, &None)?;
+        let jwks = entry.id_token.as_ref().map(|rule| rule.jwks.clone());
+        let sites = entry.identity.sites.as_ref().map(|sites| sites.url.clone());
         Ok(Self {
+            jwks: maybe("key set", &overrides.jwks, &jwks)?,
+            sites: sites.map(|url| moved(entry, api_base.as_ref(), url)),
             authorize: pick("authorization", &overrides.authorize, &entry.authorize)?,
             token: pick("token", &overrides.token, &entry.token)?,
             revoke: maybe("revocation", &overrides.revoke, &entry.revoke)?,
             identity: maybe("identity", &overrides.identity, &entry.identity.url)?,
             hosts: entry.hosts.clone(),
-            api_base: maybe("API", &overrides.api_base, &None)?,
+            api_base,
             instance: entry.instance.clone(),
+            identity_hosts: entry.identity.hosts.clone(),
         })
     }
 
@@ -69,6 +96,7 @@ impl Endpoints {
         if let Some(instance) = &self.instance {
             origins.extend(instance.hosts.iter().cloned());
         }
+        origins.extend(self.identity_hosts.iter().cloned());
         origins.sort();
         origins.dedup();
         sha256(origins.join("\n").as_bytes())

@@ -1,13 +1,29 @@
-//! The catalogue of providers: data (`providers.toml`), read once.
+//! The catalogue of providers: data (`providers.toml`), read once; and what an
+//! entry is, also one that an admin added.
+
+mod check;
+mod generic;
+mod parameters;
+mod parts;
+mod refresh;
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use check::{check, read};
+pub use generic::{Generic, GenericIdentity};
+pub use parameters::{Parameter, Part};
+pub use parts::{
+    AnswerShape, ClientAuth, Errors, Host, IdToken, Identity, IdentityFrom, Instance, Reach,
+    Revocation, RevocationStyle, Scope, Sites, TokenBody,
+};
+pub use refresh::{AbsentExpiry, Refresh, RefreshClass, RefreshRule};
+
 /// A third-party service as a kind.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     /// `slack`, `google`, `salesforce`.
@@ -16,8 +32,15 @@ pub struct Provider {
     pub name: String,
     /// Where the provider documents what this entry says.
     pub source_page: Url,
-    /// Against what the entry has run: `sandbox`, `emulate`, `real`, `unverified`.
+    /// Against what the entry has run: of `sandbox`, `emulate`, `real`, or `unverified`.
+    #[serde(default = "unverified")]
     pub tried: String,
+    /// What is unusual about it, each as a sentence.
+    #[serde(default)]
+    pub quirks: Vec<String>,
+    /// What could not be found in its documentation, each as a sentence.
+    #[serde(default)]
+    pub unsure: Vec<String>,
     /// The authorization endpoint.
     pub authorize: Url,
     /// Where the authorization endpoint may send a browser on to before it shows
@@ -28,15 +51,27 @@ pub struct Provider {
     pub token: Url,
     /// The revocation endpoint, where there is one.
     pub revoke: Option<Url>,
+    /// What a connection may say about these addresses.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
     /// How our client authenticates at the token endpoint.
     pub client_auth: ClientAuth,
+    /// How requests to the token endpoint are written.
+    #[serde(default)]
+    pub token_body: TokenBody,
     /// The shape of the token endpoint's answers.
+    #[serde(default)]
     pub answer: AnswerShape,
+    /// Whether it takes a code challenge (RFC 7636, S256).
+    #[serde(default = "yes")]
+    pub pkce: bool,
     /// The parameter that carries the wanted scopes.
+    #[serde(default = "scope")]
     pub scope_parameter: String,
     /// The parameter for a bot's scopes, where the provider tells bots from people.
     pub bot_scope_parameter: Option<String>,
     /// What separates scopes in that parameter.
+    #[serde(default = "space")]
     pub scope_separator: String,
     /// Whether a 401 to a call means that it was not carried out.
     #[serde(default)]
@@ -44,6 +79,9 @@ pub struct Provider {
     /// Further parameters of the authorization request.
     #[serde(default)]
     pub authorize_parameters: BTreeMap<String, String>,
+    /// Further headers at the token, identity and revocation endpoints.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
     /// Where the API is; the first is the default.
     #[serde(default)]
     pub hosts: Vec<Host>,
@@ -51,191 +89,35 @@ pub struct Provider {
     pub instance: Option<Instance>,
     /// How to learn who it is.
     pub identity: Identity,
+    /// Who signs its ID tokens.
+    pub id_token: Option<IdToken>,
     /// What a refresh does, and how long tokens live.
     pub refresh: Refresh,
     /// How a grant is ended.
+    #[serde(default)]
     pub revocation: Revocation,
     /// What the provider's error codes mean.
+    #[serde(default)]
     pub errors: Errors,
     /// Known scopes.
+    #[serde(default)]
     pub scopes: Vec<Scope>,
 }
 
-/// How our client authenticates (RFC 6749 §2.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// In the form.
-    Post,
-    /// HTTP Basic.
-    Basic,
+fn unverified() -> String {
+    "unverified".to_owned()
 }
 
-/// The shape of the token endpoint's answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerShape {
-    /// RFC 6749 §5.
-    Rfc6749,
-    /// Slack v2: 200 with `ok:false` for errors, the person's token nested in `authed_user`.
-    Slack,
+const fn yes() -> bool {
+    true
 }
 
-/// One API host.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Host {
-    /// The name after `~` in the proxy's URLs.
-    pub name: String,
-    /// Where its paths begin.
-    pub base: Url,
+fn scope() -> String {
+    "scope".to_owned()
 }
 
-/// The account's own API address.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Instance {
-    /// JSON pointer into the token answer.
-    pub pointer: String,
-    /// Host names it may have; `*.` stands for any labels before.
-    pub hosts: Vec<String>,
-}
-
-/// Where the account's identity comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdentityFrom {
-    /// The token answer itself says who it is; the endpoint must agree and names them.
-    TokenAnswer,
-    /// The endpoint says.
-    Endpoint,
-    /// An address in the token answer says; it must lie at the token endpoint's origin.
-    AnswerUrl,
-}
-
-/// How to learn who it is. Pointers are into the endpoint's answer (RFC 6901).
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Identity {
-    /// Where from.
-    pub from: IdentityFrom,
-    /// The endpoint.
-    pub url: Option<Url>,
-    /// GET or POST.
-    pub method: String,
-    /// Pointer to the address in the token answer (`answer_url`).
-    pub pointer: Option<String>,
-    /// The workspace or organisation; missing means none.
-    pub tenant: String,
-    /// The person.
-    pub subject: String,
-    /// What the person knows the account by; the first that is there.
-    pub label: Vec<String>,
-    /// The tenant's name, put behind the label.
-    pub tenant_label: Option<String>,
-}
-
-/// What a refresh does to the refresh token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefreshRule {
-    /// There are no refresh tokens.
-    None,
-    /// It stays good.
-    Keeps,
-    /// A new one comes; the old one is spent (after a grace time).
-    Rotates,
-    /// A new one comes; the old one presented again ends everything.
-    RotatesStrictly,
-}
-
-/// What an answer without `expires_in` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AbsentExpiry {
-    /// The token does not expire by itself.
-    Never,
-    /// Assume `assume_seconds`.
-    Assume,
-}
-
-/// Refreshing.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refresh {
-    /// What happens to the refresh token.
-    pub rule: RefreshRule,
-    /// For how long the old one answers the same successor again.
-    #[serde(default)]
-    pub grace_seconds: i64,
-    /// Days without use after which the grant lapses.
-    pub idle_days: Option<i64>,
-    /// What an answer without `expires_in` means.
-    pub absent_expiry: AbsentExpiry,
-    /// Seconds to assume then.
-    #[serde(default)]
-    pub assume_seconds: i64,
-}
-
-/// How a revocation is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevocationStyle {
-    /// RFC 7009: the token in a form.
-    Form,
-    /// The access token as bearer revokes itself.
-    Bearer,
-}
-
-/// How far a revocation reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reach {
-    /// That token (and what came with it).
-    Token,
-    /// Everything this person ever allowed our client.
-    Grant,
-}
-
-/// Ending a grant.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Revocation {
-    /// How it is asked for.
-    pub style: RevocationStyle,
-    /// How far it reaches.
-    pub reach: Reach,
-}
-
-/// What error codes mean.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Errors {
-    /// The grant has ended.
-    pub invalid_grant: Vec<String>,
-    /// Our client id or secret is wrong.
-    pub invalid_client: Vec<String>,
-    /// The provider is unwell.
-    pub down: Vec<String>,
-    /// Too many requests.
-    pub limited: Vec<String>,
-    /// In an answer to a call: the grant has ended.
-    pub ended: Vec<String>,
-}
-
-/// A scope in plain words.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Scope {
-    /// Its name at the provider.
-    pub name: String,
-    /// What it allows, as a sentence without a full stop.
-    pub words: String,
-    /// Another name the provider answers it by.
-    pub also: Option<String>,
-    /// Whether it is asked for unless the connection says otherwise.
-    #[serde(default)]
-    pub default: bool,
+fn space() -> String {
+    " ".to_owned()
 }
 
 impl Provider {
@@ -272,29 +154,34 @@ impl Provider {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Catalogue {
-    provider: Vec<Provider>,
-}
-
-static CATALOGUE: LazyLock<Vec<Provider>> = LazyLock::new(|| {
+static CATALOGUE: LazyLock<Vec<Arc<Provider>>> = LazyLock::new(|| {
     // The text is part of this program; a test reads every entry.
     #[allow(clippy::expect_used, reason = "our own text, checked by a test")]
-    toml::from_str::<Catalogue>(include_str!("providers.toml"))
+    read(include_str!("providers.toml"))
         .expect("providers.toml is well formed")
-        .provider
+        .into_iter()
+        .map(Arc::new)
+        .collect()
 });
 
-/// Every entry.
+/// Every entry that comes with this program.
 #[must_use]
-pub fn catalogue() -> &'static [Provider] {
+pub fn catalogue() -> &'static [Arc<Provider>] {
     &CATALOGUE
 }
 
 /// The entry of that id.
 #[must_use]
 pub fn provider(id: &str) -> Option<&'static Provider> {
+    shared_ref(id).map(|provider| &**provider)
+}
+
+/// As [`provider`], to be kept.
+pub(super) fn shared(id: &str) -> Option<Arc<Provider>> {
+    shared_ref(id).cloned()
+}
+
+fn shared_ref(id: &str) -> Option<&'static Arc<Provider>> {
     let found = catalogue().iter().find(|provider| provider.id == id);
     #[cfg(feature = "testing")]
     let found = found.or_else(|| stand_ins().iter().find(|entry| entry.id == id));
@@ -305,8 +192,8 @@ pub fn provider(id: &str) -> Option<&'static Provider> {
 /// rules can be tried that no entry of the catalogue has, or none with a lookalike.
 #[cfg(feature = "testing")]
 #[must_use]
-pub fn stand_ins() -> &'static [Provider] {
-    static STAND_INS: LazyLock<Vec<Provider>> = LazyLock::new(|| {
+pub fn stand_ins() -> &'static [Arc<Provider>] {
+    static STAND_INS: LazyLock<Vec<Arc<Provider>>> = LazyLock::new(|| {
         let rules = [
             ("stand-in-grace", RefreshRule::Rotates, 60),
             ("stand-in-rotates", RefreshRule::Rotates, 0),
@@ -314,11 +201,11 @@ pub fn stand_ins() -> &'static [Provider] {
         ];
         let google = catalogue().iter().find(|entry| entry.id == "google");
         let entry = |(id, rule, grace_seconds): (&str, RefreshRule, i64)| {
-            let mut entry = google?.clone();
+            let mut entry = Provider::clone(google?);
             id.clone_into(&mut entry.id);
             entry.refresh.rule = rule;
             entry.refresh.grace_seconds = grace_seconds;
-            Some(entry)
+            Some(Arc::new(entry))
         };
         rules.into_iter().filter_map(entry).collect()
     });
@@ -348,23 +235,24 @@ mod tests {
                 .iter()
                 .map(|entry| entry.id.as_str())
                 .collect::<Vec<_>>(),
-            ["slack", "google", "salesforce"]
+            [
+                "slack",
+                "google",
+                "salesforce",
+                "microsoft",
+                "github",
+                "gitlab",
+                "notion",
+                "linear",
+                "atlassian",
+                "hubspot",
+                "zoom",
+                "dropbox"
+            ]
         );
         for entry in catalogue() {
-            assert!(!entry.default_scopes().is_empty(), "{}", entry.id);
-            assert!(
-                !entry.hosts.is_empty() || entry.instance.is_some(),
-                "{}",
-                entry.id
-            );
-            let found = match entry.identity.from {
-                IdentityFrom::AnswerUrl => entry.identity.pointer.is_some(),
-                IdentityFrom::TokenAnswer | IdentityFrom::Endpoint => entry.identity.url.is_some(),
-            };
-            assert!(found, "{}", entry.id);
-            if entry.refresh.absent_expiry == AbsentExpiry::Assume {
-                assert!(entry.refresh.assume_seconds > 0, "{}", entry.id);
-            }
+            assert_eq!(check(entry), Vec::<String>::new(), "{}", entry.id);
+            assert!(!entry.quirks.is_empty(), "{}", entry.id);
         }
     }
 

@@ -231,7 +231,7 @@ async fn call_permitted(
             Err(error) => tracing::info!(%error, "no fresher token after a 401"),
         }
     }
-    let ended = verdict::has_ended(call.stored.entry, &sent);
+    let ended = verdict::has_ended(&call.stored.entry, &sent);
     record(engine, presented, &call, &sent, ended).await?;
     if ended {
         return Err(reconnect(engine, &call));
@@ -255,8 +255,8 @@ pub(super) async fn send(
             .get(AUTHORIZATION)
             .is_some_and(HeaderValue::is_sensitive)
     );
-    engine
-        .outbound
+    call.stored
+        .outbound(engine)
         .send(Ask {
             method: call.method.clone(),
             url,

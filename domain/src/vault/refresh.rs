@@ -239,7 +239,7 @@ fn start(engine: &Engine, held: &Held) -> Flight {
         engine: engine.clone(),
         grant: grant.clone(),
     };
-    let (engine, epoch, entry) = (engine.clone(), held.grant.epoch, held.stored.entry);
+    let (engine, epoch, entry) = (engine.clone(), held.grant.epoch, held.stored.entry.clone());
     tokio::spawn(async move {
         let outcome = flight::fly(&engine, &grant.0, grant.1, epoch).await;
         let grace_s = entry.refresh.grace_seconds;

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::connections::{self, Stored};
 use super::envelope::{DataKey, Place, Wrapped};
-use super::providers::{Reach, RevocationStyle};
-use super::wire::{TokenError, ask_revoke};
+use super::providers::Reach;
+use super::revoke::ask_revoke;
+use super::wire::TokenError;
 use super::{Account, Error};
 use crate::Engine;
 use crate::audit::{Event, Kind};
@@ -216,9 +217,10 @@ async fn carry_out(engine: &Engine, id: &str, claimed: &Claimed) -> Result<Done,
         serde_json::from_str(text.expose()).map_err(|_| crate::keyring::Error::DoesNotOpen)?;
     for ending in &endings {
         // RFC 7009 §2.1: ending the refresh token ends the access tokens too.
-        let token = match stored.entry.revocation.style {
-            RevocationStyle::Form => ending.refresh.as_ref().or(ending.access.as_ref()),
-            RevocationStyle::Bearer => ending.access.as_ref(),
+        let token = if stored.entry.revocation.takes_access_token() {
+            ending.access.as_ref()
+        } else {
+            ending.refresh.as_ref().or(ending.access.as_ref())
         };
         let Some(token) = token else { continue };
         let token = Secret::new(token.clone());

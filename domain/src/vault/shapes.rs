@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::TokenKind;
-use super::providers::Provider;
+use super::providers::{AnswerShape, IdentityFrom, Provider};
 use super::wire::Found;
+use crate::outbound::Answer;
 use crate::secret::Secret;
 
 /// What the client found beside the one token that the crate reads.
@@ -34,15 +35,46 @@ pub(super) fn text(json: &Value, pointer: &str) -> Option<String> {
     }
 }
 
-/// Scopes, however they are separated.
+/// Scopes, however they are separated, or a list of them.
 fn scopes(json: &Value) -> Option<Vec<String>> {
-    json.get("scope")?.as_str().map(|scopes| {
-        scopes
-            .split([' ', ','])
-            .filter(|scope| !scope.is_empty())
-            .map(str::to_owned)
-            .collect()
-    })
+    match json.get("scope").or_else(|| json.get("scopes"))? {
+        Value::String(scopes) => Some(
+            scopes
+                .split([' ', ','])
+                .filter(|scope| !scope.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        ),
+        Value::Array(scopes) => Some(
+            scopes
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+/// An answer's object. GitHub writes a form where it was not asked for JSON.
+pub(super) fn object(entry: &Provider, answer: &Answer) -> Option<Value> {
+    // Not the strict parser: a doubled key in a provider's answer must not
+    // cost a person their grant.
+    if let Ok(json @ Value::Object(_)) = serde_json::from_slice(&answer.body) {
+        return Some(json);
+    }
+    if entry.answer != AnswerShape::Github {
+        return None;
+    }
+    let form: Vec<(String, String)> = serde_urlencoded::from_bytes(&answer.body).ok()?;
+    // Any text at all makes a form of one nameless member.
+    form.iter()
+        .any(|(name, _)| name == "access_token" || name == "error")
+        .then(|| {
+            form.into_iter()
+                .map(|(name, value)| (name, Value::String(value)))
+                .collect()
+        })
 }
 
 /// No token is said to live longer than ten years (seconds): who says so says nothing.
@@ -92,18 +124,23 @@ pub(super) fn save_successor(plain: &mut Value) {
 
 /// RFC 6749 §5.1 already, but for liberties with scopes and numbers.
 pub(super) fn plain_rfc6749(entry: &Provider, json: &Value, side: &Mutex<Side>) -> Value {
-    let found = Found {
-        identity_url: entry
-            .identity
-            .pointer
-            .as_deref()
-            .and_then(|at| text(json, at)),
+    let at = |pointer: &Option<String>| pointer.as_deref().and_then(|at| text(json, at));
+    let rule = &entry.identity;
+    let mut found = Found {
+        identity_url: at(&rule.pointer),
         instance_url: entry
             .instance
             .as_ref()
             .and_then(|instance| text(json, &instance.pointer)),
+        id_token: text(json, "/id_token").map(Secret::new),
         ..Found::default()
     };
+    if rule.from == IdentityFrom::Answer {
+        found.tenant = text(json, &rule.tenant);
+        found.subject = text(json, &rule.subject);
+        found.label = rule.label.iter().find_map(|at| text(json, at));
+        found.tenant_name = at(&rule.tenant_label);
+    }
     side.lock().unwrap_or_else(PoisonError::into_inner).found = found;
     standard(json)
 }
@@ -116,10 +153,15 @@ pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Si
         .filter(|user| user.get("access_token").is_some());
     let top = json.get("access_token").is_some();
     let mut side = side.lock().unwrap_or_else(PoisonError::into_inner);
+    // Installed for a whole Enterprise Grid organisation, the team is null.
+    let for_org = json.get("is_enterprise_install") == Some(&Value::Bool(true))
+        || text(json, "/team/id").is_none();
+    let tenant = if for_org { "enterprise" } else { "team" };
     side.found = Found {
         subject: text(json, "/authed_user/id"),
-        tenant: text(json, "/team/id").or_else(|| text(json, "/enterprise/id")),
-        tenant_name: text(json, "/team/name").or_else(|| text(json, "/enterprise/name")),
+        tenant: text(json, &format!("/{tenant}/id")),
+        tenant_name: text(json, &format!("/{tenant}/name")),
+        for_org: for_org && text(json, "/enterprise/id").is_some(),
         ..Found::default()
     };
     match kind {
@@ -152,6 +194,7 @@ pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Si
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::providers::provider;
 
     #[test]
     fn an_id_that_is_no_exact_number_is_none() {
@@ -224,5 +267,60 @@ mod tests {
             plain_slack(&refreshed, Some(TokenKind::User), &Mutex::default())["access_token"],
             "xoxe.xoxp-2"
         );
+    }
+
+    fn answer(body: &str) -> Answer {
+        Answer {
+            status: http::StatusCode::OK,
+            headers: http::HeaderMap::new(),
+            body: bytes::Bytes::from(body.to_owned()),
+        }
+    }
+
+    #[test]
+    fn only_github_answers_with_a_form_and_not_every_text_is_one() {
+        let github = provider("github").unwrap();
+        let form = answer("access_token=ghu_1&scope=repo%2Cgist");
+        assert_eq!(
+            object(github, &form),
+            Some(json!({ "access_token": "ghu_1", "scope": "repo,gist" }))
+        );
+        assert_eq!(object(provider("google").unwrap(), &form), None);
+        for other in ["", "<html>", "[1]", "access denied", "{\"access_tok"] {
+            assert_eq!(object(github, &answer(other)), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn scopes_are_read_however_they_are_written() {
+        for written in [
+            json!({ "scope": "a b" }),
+            json!({ "scope": "a,b" }),
+            json!({ "scope": ["a", "b"] }),
+            json!({ "scopes": ["a", "b"] }),
+        ] {
+            assert_eq!(scopes(&written).unwrap(), ["a", "b"], "{written}");
+        }
+        assert_eq!(scopes(&json!({ "scope": null })), None);
+    }
+
+    #[test]
+    fn an_organisation_is_the_tenant_where_slack_says_so() {
+        let tenant = |json: Value| {
+            let side = Mutex::default();
+            plain_slack(&json, None, &side);
+            let found = side.into_inner().unwrap().found;
+            (found.tenant.unwrap(), found.for_org)
+        };
+        let grid = json!({
+            "ok": true, "is_enterprise_install": false, "authed_user": { "id": "W1", "access_token": "x" },
+            "team": { "id": "T1", "name": "Acme" }, "enterprise": { "id": "E1", "name": "Starship" },
+        });
+        assert_eq!(tenant(grid.clone()), ("T1".to_owned(), false));
+        let mut whole = grid;
+        whole["is_enterprise_install"] = true.into();
+        assert_eq!(tenant(whole.clone()), ("E1".to_owned(), true));
+        whole["team"] = Value::Null;
+        assert_eq!(tenant(whole), ("E1".to_owned(), true));
     }
 }

@@ -8,10 +8,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use oauth2::basic::{BasicClient, BasicErrorResponse, BasicErrorResponseType};
 use oauth2::{
     AsyncHttpClient, AuthType, AuthorizationCode, ClientId, ClientSecret, HttpRequest,
@@ -24,11 +26,11 @@ use time::format_description::well_known::Rfc2822;
 use url::Url;
 
 use super::connections::Stored;
-use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, Provider, RevocationStyle};
+use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, Provider, TokenBody};
 use super::shapes::{Side, plain_rfc6749, plain_slack, save_successor};
 use super::{TokenKind, legible};
 use crate::Engine;
-use crate::outbound::{self, Answer, Ask};
+use crate::outbound::{self, Answer, Ask, Outbound};
 use crate::secret::Secret;
 
 /// How long a call to a token endpoint may take, hard.
@@ -41,7 +43,8 @@ pub(super) enum Grant<'a> {
     /// RFC 6749 §4.1.3 with RFC 7636 §4.5.
     Code {
         code: &'a Secret<String>,
-        verifier: &'a Secret<String>,
+        /// `None` for a provider that takes none.
+        verifier: Option<&'a Secret<String>>,
         redirect_uri: &'a str,
     },
     /// RFC 6749 §6.
@@ -74,8 +77,13 @@ pub(super) struct Found {
     pub subject: Option<String>,
     pub tenant: Option<String>,
     pub tenant_name: Option<String>,
+    /// What people know the account by, where the answer itself says it.
+    pub label: Option<String>,
+    /// Whether the app was installed for a whole organisation (Slack).
+    pub for_org: bool,
     pub identity_url: Option<String>,
     pub instance_url: Option<String>,
+    pub id_token: Option<Secret<String>>,
 }
 
 /// Why there is no token.
@@ -126,7 +134,7 @@ pub(super) async fn ask_token(
     grant: Grant<'_>,
 ) -> Result<TokenAnswer, TokenError> {
     let asked_at = engine.now();
-    let entry = stored.entry;
+    let entry = &*stored.entry;
     let kind = match &grant {
         Grant::Code { .. } => None,
         Grant::Refresh { kind, .. } => Some(*kind),
@@ -140,8 +148,8 @@ pub(super) async fn ask_token(
         })
         .set_token_uri(TokenUrl::from_url(stored.endpoints.token.clone()));
     let http = Http {
-        engine: engine.clone(),
-        entry,
+        outbound: stored.outbound(engine).clone(),
+        entry: stored.entry.clone(),
         kind,
         side: side.clone(),
     };
@@ -153,12 +161,13 @@ pub(super) async fn ask_token(
         } => {
             let redirect = RedirectUrl::new(redirect_uri.to_owned())
                 .map_err(|_| TokenError::Refused("redirect_uri".to_owned()))?;
-            client
-                .set_redirect_uri(redirect)
-                .exchange_code(AuthorizationCode::new(code.expose().clone()))
-                .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().clone()))
-                .request_async(&http)
-                .await
+            let client = client.set_redirect_uri(redirect);
+            let mut request = client.exchange_code(AuthorizationCode::new(code.expose().clone()));
+            if let Some(verifier) = verifier {
+                let verifier = PkceCodeVerifier::new(verifier.expose().clone());
+                request = request.set_pkce_verifier(verifier);
+            }
+            request.request_async(&http).await
         }
         Grant::Refresh { token, .. } => {
             client
@@ -172,21 +181,27 @@ pub(super) async fn ask_token(
     let expires_in = answered
         .expires_in()
         .and_then(|after| i64::try_from(after.as_secs()).ok());
+    // What cannot be refreshed is used until it is refused: an end that nobody
+    // named would only make its person link again.
+    let lasts = kind.is_none() && answered.refresh_token().is_none() && expires_in.is_none();
     Ok(TokenAnswer {
         tokens: Tokens {
             access: Secret::new(answered.access_token().secret().clone()),
             refresh: answered
                 .refresh_token()
                 .map(|token| Secret::new(token.secret().clone())),
-            scopes: answered
-                .scopes()
-                .map(|scopes| scopes.iter().map(|scope| scope.to_string()).collect()),
+            scopes: answered.scopes().map(|scopes| {
+                let names = scopes.iter().map(|scope| scope.to_string());
+                // An empty text (GitHub Apps) is one empty name to the crate.
+                names.filter(|name| !name.is_empty()).collect()
+            }),
             expires_at: expires_at(
                 entry,
                 asked_at,
                 expires_in,
                 answered.refresh_token().is_some(),
-            ),
+            )
+            .filter(|_| !lasts),
         },
         bot: side.bot.map(|bot| Tokens {
             expires_at: expires_at(entry, asked_at, bot.expires_in, bot.refresh.is_some()),
@@ -236,8 +251,8 @@ fn told(error: RequestTokenError<TokenError, BasicErrorResponse>) -> TokenError 
 
 /// The client handed to the crate.
 struct Http {
-    engine: Engine,
-    entry: &'static Provider,
+    outbound: Arc<dyn Outbound>,
+    entry: Arc<Provider>,
     kind: Option<TokenKind>,
     side: Arc<Mutex<Side>>,
 }
@@ -247,42 +262,96 @@ impl<'c> AsyncHttpClient<'c> for Http {
     type Future = BoxFuture<'c, Result<HttpResponse, TokenError>>;
 
     fn call(&'c self, request: HttpRequest) -> Self::Future {
-        Box::pin(exchange(
-            &self.engine,
-            self.entry,
-            self.kind,
-            request,
-            &self.side,
-        ))
+        Box::pin(exchange(self, request))
     }
 }
 
-/// The client's work: send, judge, rewrite.
-async fn exchange(
-    engine: &Engine,
-    entry: &'static Provider,
-    kind: Option<TokenKind>,
-    request: HttpRequest,
-    side: &Mutex<Side>,
-) -> Result<HttpResponse, TokenError> {
-    let (parts, body) = request.into_parts();
+/// The client's work: write, send, judge, rewrite.
+async fn exchange(http: &Http, request: HttpRequest) -> Result<HttpResponse, TokenError> {
+    let entry = &*http.entry;
+    let (parts, mut body) = request.into_parts();
     let url = Url::parse(&parts.uri.to_string())
         .map_err(|_| TokenError::Refused("token_endpoint".to_owned()))?;
     let mut headers = parts.headers;
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.extend(own_headers(entry));
     if let Some(value) = headers.get_mut(AUTHORIZATION) {
         value.set_sensitive(true);
     }
-    let answer = send(engine, parts.method, url, headers, Bytes::from(body)).await?;
+    if entry.token_body == TokenBody::Json {
+        let form: std::collections::BTreeMap<String, String> = serde_urlencoded::from_bytes(&body)
+            .map_err(|_| TokenError::Refused("token_request".to_owned()))?;
+        body = serde_json::to_vec(&form)
+            .map_err(|_| TokenError::Refused("token_request".to_owned()))?;
+        headers.insert(CONTENT_TYPE, JSON);
+    }
+    let answer = send(
+        &*http.outbound,
+        parts.method,
+        url,
+        headers,
+        Bytes::from(body),
+    )
+    .await?;
     let json = judged(entry, &answer)?;
     let mut plain = match entry.answer {
-        AnswerShape::Rfc6749 => plain_rfc6749(entry, &json, side),
-        AnswerShape::Slack => plain_slack(&json, kind, side),
+        AnswerShape::Rfc6749 | AnswerShape::Github => plain_rfc6749(entry, &json, &http.side),
+        AnswerShape::Slack => plain_slack(&json, http.kind, &http.side),
     };
-    if kind.is_some() {
+    if http.kind.is_some() {
         save_successor(&mut plain);
     }
     Ok(response(StatusCode::OK, &plain))
+}
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The headers of every request to this provider's own endpoints.
+pub(super) fn own_headers(entry: &Provider) -> HeaderMap {
+    let mut headers: HeaderMap = entry
+        .headers
+        .iter()
+        // An entry is checked before it is taken in.
+        .filter_map(|(name, value)| {
+            let name = HeaderName::try_from(name.as_str()).ok()?;
+            Some((name, HeaderValue::try_from(value.as_str()).ok()?))
+        })
+        .collect();
+    headers.insert(ACCEPT, JSON);
+    headers
+}
+
+/// Adds our client's id and secret (RFC 6749 §2.3.1).
+pub(super) async fn authenticate(
+    engine: &Engine,
+    stored: &Stored,
+    way: ClientAuth,
+    headers: &mut HeaderMap,
+    form: &mut Vec<(&'static str, String)>,
+) -> Result<(), TokenError> {
+    let broken = |_| TokenError::Refused("client_secret".to_owned());
+    let secret = stored
+        .secret(engine)
+        .await
+        .map_err(|_| TokenError::Refused("client_secret".to_owned()))?;
+    let id = &stored.connection.client_id;
+    match way {
+        ClientAuth::Post => {
+            form.push(("client_id", id.clone()));
+            form.push(("client_secret", secret.expose().clone()));
+        }
+        ClientAuth::Basic => {
+            // RFC 6749 §2.3.1: form-encoded first.
+            let encoded = |text: &str| -> String {
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+            };
+            let pair = Secret::new(format!("{}:{}", encoded(id), encoded(secret.expose())));
+            let basic = format!("Basic {}", STANDARD.encode(pair.expose()));
+            let mut value = HeaderValue::try_from(basic).map_err(broken)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+    }
+    Ok(())
 }
 
 fn response(status: StatusCode, json: &Value) -> HttpResponse {
@@ -295,7 +364,7 @@ fn response(status: StatusCode, json: &Value) -> HttpResponse {
 }
 
 pub(super) async fn send(
-    engine: &Engine,
+    outbound: &dyn Outbound,
     method: Method,
     url: Url,
     headers: HeaderMap,
@@ -310,7 +379,7 @@ pub(super) async fn send(
         limit: ANSWER_LIMIT,
     };
     let broken = TokenError::Lost("the connection broke or timed out");
-    match engine.outbound.send(ask).await {
+    match outbound.send(ask).await {
         Ok(answer) => Ok(answer),
         // An object says itself where it ends. Only the end of the transfer is
         // missing then, and not a token that the provider gives only once.
@@ -368,9 +437,11 @@ pub(super) fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenEr
     if !failed {
         return Ok(json);
     }
-    let code = json
-        .get("error")
-        .and_then(Value::as_str)
+    let code = entry
+        .errors
+        .code
+        .iter()
+        .find_map(|at| json.pointer(at)?.as_str())
         .unwrap_or_default();
     let is = |list: &[String]| list.iter().any(|known| known == code);
     Err(if is(&entry.errors.invalid_grant) {
@@ -381,7 +452,7 @@ pub(super) fn judged(entry: &Provider, answer: &Answer) -> Result<Value, TokenEr
         TokenError::Limited { retry_after_s }
     } else if is(&entry.errors.down) || DOWN.contains(&code) || code.is_empty() {
         TokenError::Down { retry_after_s }
-    } else if answer.status.is_success() && entry.answer == AnswerShape::Rfc6749 {
+    } else if answer.status.is_success() && !entry.answer.errors_with_200() {
         // A 200 with an error this provider is not known for.
         TokenError::Down { retry_after_s }
     } else {
@@ -399,50 +470,10 @@ pub(super) fn bearer(token: &Secret<String>) -> Result<HeaderMap, TokenError> {
     Ok(headers)
 }
 
-/// One call to a revocation endpoint. `Ok` when the token is surely no longer good.
-pub(super) async fn ask_revoke(
-    engine: &Engine,
-    stored: &Stored,
-    token: &Secret<String>,
-) -> Result<(), TokenError> {
-    let Some(url) = stored.endpoints.revoke.clone() else {
-        return Ok(());
-    };
-    let (mut headers, body) = match stored.entry.revocation.style {
-        RevocationStyle::Bearer => (bearer(token)?, String::new()),
-        RevocationStyle::Form => {
-            let pairs = [("token", token.expose().as_str())];
-            let body = serde_urlencoded::to_string(pairs)
-                .map_err(|_| TokenError::Refused("token_unprintable".to_owned()))?;
-            (HeaderMap::new(), body)
-        }
-    };
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/x-www-form-urlencoded"),
-    );
-    let answer = send(engine, Method::POST, url, headers, Bytes::from(body)).await?;
-    // RFC 7009 §2.2: an empty 200 is the good answer.
-    if answer.status.is_success() && serde_json::from_slice::<Value>(&answer.body).is_err() {
-        return Ok(());
-    }
-    match judged(stored.entry, &answer) {
-        Ok(_) | Err(TokenError::InvalidGrant) => Ok(()),
-        // RFC 7009 §2.2 and Google's and Salesforce's words for a token that is gone already.
-        Err(TokenError::Refused(code))
-            if matches!(code.as_str(), "invalid_token" | "unsupported_token_type") =>
-        {
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::providers::provider;
+    use crate::vault::providers::{catalogue, provider};
 
     fn answer(status: u16, body: &str) -> Answer {
         Answer {
@@ -471,6 +502,91 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_provider_has_words_of_its_own() {
+        use TokenError::{Down, InvalidClient, InvalidGrant, Limited, Refused};
+        let down = Down {
+            retry_after_s: None,
+        };
+        let limited = Limited {
+            retry_after_s: None,
+        };
+        let client = |code: &str| InvalidClient(code.to_owned());
+        let refused = |code: &str| Refused(code.to_owned());
+        let cases = [
+            (
+                "github",
+                200,
+                r#"{"error":"bad_refresh_token"}"#,
+                InvalidGrant,
+            ),
+            (
+                "github",
+                200,
+                r#"{"error":"incorrect_client_credentials"}"#,
+                client("incorrect_client_credentials"),
+            ),
+            (
+                "github",
+                200,
+                "error=redirect_uri_mismatch&error_description=x",
+                refused("redirect_uri_mismatch"),
+            ),
+            ("google", 200, r#"{"error":"something_new"}"#, down.clone()),
+            (
+                "microsoft",
+                400,
+                r#"{"error":"interaction_required","error_codes":[50076]}"#,
+                InvalidGrant,
+            ),
+            (
+                "microsoft",
+                400,
+                r#"{"error":"unauthorized_client"}"#,
+                client("unauthorized_client"),
+            ),
+            (
+                "atlassian",
+                403,
+                r#"{"error":"unauthorized_client"}"#,
+                InvalidGrant,
+            ),
+            (
+                "hubspot",
+                400,
+                r#"{"status":"BAD_REFRESH_TOKEN","message":"x"}"#,
+                InvalidGrant,
+            ),
+            (
+                "hubspot",
+                400,
+                r#"{"status":"error","category":"VALIDATION_ERROR"}"#,
+                refused("VALIDATION_ERROR"),
+            ),
+            (
+                "notion",
+                400,
+                r#"{"object":"error","code":"rate_limited"}"#,
+                limited,
+            ),
+            (
+                "dropbox",
+                401,
+                r#"{"error_summary":"expired_access_token/..","error":{".tag":"expired_access_token"}}"#,
+                refused("expired_access_token"),
+            ),
+            (
+                "zoom",
+                400,
+                r#"{"reason":"Invalid Token!","error":"invalid_grant"}"#,
+                InvalidGrant,
+            ),
+        ];
+        for (id, status, body, means) in cases {
+            assert_eq!(meaning(id, status, body), means, "{id} {body}");
         }
     }
 
@@ -515,11 +631,12 @@ mod tests {
             (400, r#"{"error":"invalid_request"}"#),
             (200, r#"{"ok":false,"error":"internal_error"}"#),
         ] {
-            for id in ["slack", "google", "salesforce"] {
+            for entry in catalogue() {
                 assert_ne!(
-                    meaning(id, status, body),
+                    meaning(&entry.id, status, body),
                     TokenError::InvalidGrant,
-                    "{id} {status} {body}"
+                    "{} {status} {body}",
+                    entry.id
                 );
             }
         }

@@ -1,17 +1,21 @@
 //! The vault against lookalike providers, over real HTTP.
 
 mod approved;
+mod catalogue;
 mod connect;
 mod connection;
 mod grant_safety;
 mod link;
+mod lookalike;
 mod matrix;
 mod matrix_calls;
 mod matrix_cells;
 mod matrix_links;
 mod matrix_page;
 mod matrix_story;
+mod openid;
 mod permission;
+mod provider_docs;
 mod proxy;
 mod stage;
 mod unlink;
