@@ -15,7 +15,7 @@ use domain::oauth::clients::{
 use domain::oauth::signing_keys::{self, Turn};
 use domain::secret::Secret;
 use domain::storage::Location;
-use domain::vault::AccessMode;
+use domain::vault::{AccessMode, own, providers};
 
 /// `attorn user …`
 #[derive(Subcommand)]
@@ -101,6 +101,16 @@ pub enum Client {
     Secret {
         /// Client id.
         id: String,
+    },
+}
+
+/// `attorn provider …`
+#[derive(Subcommand)]
+pub enum Provider {
+    /// Say what is wrong with an entry of the catalogue, in sentences.
+    Check {
+        /// A file with `[[provider]]` tables, or the id of a provider.
+        what: String,
     },
 }
 
@@ -303,6 +313,45 @@ pub async fn client(command: Client, config: &Config) -> Result<ExitCode, Error>
     Ok(ExitCode::SUCCESS)
 }
 
+/// `attorn provider`. Answers failure when there is something to say.
+pub async fn provider(command: Provider, config: &Config) -> Result<ExitCode, Error> {
+    let Provider::Check { what } = command;
+    let path = PathBuf::from(&what);
+    let entries = if path.is_file() {
+        let text = std::fs::read_to_string(&path).map_err(Error::new)?;
+        providers::read(&text).map_err(|error| Error(format!("{what}: {error}")))?
+    } else if let Some(entry) = providers::provider(&what) {
+        vec![entry.clone()]
+    } else {
+        let engine = serve::engine(config).await?;
+        let entry = own::entry(&engine, &what).await.map_err(Error::new)?;
+        engine.store.close().await;
+        let entry = entry
+            .ok_or_else(|| Error(format!("{what} is neither a file nor the id of a provider")))?;
+        vec![(*entry).clone()]
+    };
+    let (words, code) = judged(&entries);
+    print!("{words}");
+    Ok(code)
+}
+
+/// What is to be said about entries, a line each, and whether all are sound.
+fn judged(entries: &[providers::Provider]) -> (String, ExitCode) {
+    let (mut words, mut code) = (String::new(), ExitCode::SUCCESS);
+    for entry in entries {
+        let wrong = providers::check(entry);
+        if wrong.is_empty() {
+            words.push_str(&format!("{}: this entry is sound.\n", entry.id));
+        } else {
+            code = ExitCode::FAILURE;
+        }
+        for sentence in wrong {
+            words.push_str(&format!("{}: {sentence}\n", entry.id));
+        }
+    }
+    (words, code)
+}
+
 /// `attorn keys`
 pub async fn keys(command: Keys, config: &Config) -> Result<ExitCode, Error> {
     let engine = serve::engine(config).await?;
@@ -413,3 +462,55 @@ pub fn refuse_demo_folder(config: &Config) -> Result<(), Error> {
 
 /// The file that marks a demo's data folder.
 const DEMO_MARK: &str = attorn_server::serve::DEMO_MARK;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_an_entry_is_told_and_fails() {
+        let text = r#"
+            [[provider]]
+            id = "acme"
+            name = "Acme"
+            source_page = "https://acme.example/docs"
+            authorize = "https://acme.example/authorize"
+            token = "http://acme.example/token"
+            client_auth = "post"
+            [[provider.hosts]]
+            name = "api.acme.example"
+            base = "https://api.acme.example"
+            [provider.identity]
+            from = "endpoint"
+            url = "https://elsewhere.example/me"
+            subject = "/id"
+            label = ["/name"]
+            [provider.refresh]
+            rule = "keeps"
+            absent_expiry = "never"
+            [[provider.scopes]]
+            name = "read"
+            words = "read"
+            default = true
+        "#;
+        let (words, code) = judged(&providers::read(text).unwrap());
+        assert_ne!(code, ExitCode::SUCCESS);
+        for part in [
+            "acme: The token address",
+            "the domain elsewhere.example",
+            "The scope read is not put in words",
+        ] {
+            assert!(words.contains(part), "{words}");
+        }
+        let good = text
+            .replace("http://", "https://")
+            .replace("elsewhere", "acme")
+            .replace(
+                "\"read\"\n            default",
+                "\"Read all\"\n            default",
+            );
+        let (words, code) = judged(&providers::read(&good).unwrap());
+        assert_eq!(words, "acme: this entry is sound.\n");
+        assert_eq!(code, ExitCode::SUCCESS);
+    }
+}

@@ -12,6 +12,8 @@ use domain::identity::upstream::Upstream;
 use domain::limits::Quotas;
 use domain::oauth::RegistrationPolicy;
 use domain::secret::Secret;
+use domain::vault::discover::OpenidProvider;
+use domain::vault::providers::Provider;
 use serde::Deserialize;
 use url::Url;
 
@@ -35,6 +37,10 @@ pub struct Config {
     pub keys: Keys,
     /// Logs.
     pub log: Log,
+    /// Providers added to the catalogue, as `providers.toml` has them.
+    pub providers: Vec<Provider>,
+    /// OpenID providers added to the catalogue; the rest their issuers say.
+    pub openid_providers: Vec<OpenidProvider>,
     /// Connections set up by configuration.
     pub connections: Vec<Connection>,
     /// Other OpenID providers that people may sign in with.
@@ -228,7 +234,7 @@ pub struct Connection {
     /// Scopes to ask for; the entry's defaults without.
     #[serde(default)]
     pub scopes: Option<Vec<String>>,
-    /// Other endpoints than the entry's.
+    /// Other endpoints than the entry's, and values for its settings.
     #[serde(default)]
     pub overrides: domain::vault::Overrides,
 }

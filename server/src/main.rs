@@ -36,6 +36,9 @@ enum Command {
     /// Clients: agents and other programs.
     #[command(subcommand)]
     Client(commands::Client),
+    /// Providers whose accounts people link.
+    #[command(subcommand)]
+    Provider(commands::Provider),
     /// The keys that sign tokens.
     #[command(subcommand)]
     Keys(commands::Keys),
@@ -105,6 +108,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         }
         Command::User(command) => commands::user(command, &config).await,
         Command::Client(command) => commands::client(command, &config).await,
+        Command::Provider(command) => commands::provider(command, &config).await,
         Command::Keys(command) => commands::keys(command, &config).await,
         Command::Audit(command) => commands::audit(command, &config).await,
     }

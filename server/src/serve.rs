@@ -13,6 +13,8 @@ use domain::keyring::{self, FileKey, KeyEncryption, StaticKey};
 use domain::outbound::{GuardedOutbound, HttpOutbound};
 use domain::storage::Location;
 use domain::vault::connections::{self, NewConnection, Source};
+use domain::vault::discover::discover;
+use domain::vault::own;
 use domain::{Engine, Parts, Settings};
 use leptos::config::LeptosOptions;
 use tokio::net::TcpListener;
@@ -96,11 +98,36 @@ fn kek(
     Ok(Arc::new(key))
 }
 
-/// Sets up the connections of the configuration.
+/// Adds the providers of the configuration to the catalogue. An OpenID provider
+/// that is known already, by the same words, is not asked again.
+async fn providers(engine: &Engine, config: &Config) -> Result<(), Error> {
+    for entry in &config.providers {
+        own::put(engine, None, entry.clone(), Source::Config)
+            .await
+            .map_err(|error| Error(format!("provider {}: {error}", entry.id)))?;
+    }
+    for ask in &config.openid_providers {
+        let says = |error: domain::vault::Error| Error(format!("provider {}: {error}", ask.id));
+        let known = own::entry(engine, &ask.id).await.map_err(says)?;
+        if known.is_some_and(|entry| ask.made(&entry)) {
+            continue;
+        }
+        let entry = discover(engine, ask.clone(), Source::Config)
+            .await
+            .map_err(says)?;
+        own::put(engine, None, entry, Source::Config)
+            .await
+            .map_err(says)?;
+    }
+    Ok(())
+}
+
+/// Sets up the providers and connections of the configuration.
 ///
 /// # Errors
-/// A sentence that names the connection.
+/// A sentence that names the provider or connection.
 pub async fn connections(engine: &Engine, config: &Config) -> Result<(), Error> {
+    providers(engine, config).await?;
     for connection in &config.connections {
         let says = |what: String| Error(format!("connection {}: {what}", connection.id));
         let client_secret = match (&connection.client_secret, &connection.client_secret_env) {

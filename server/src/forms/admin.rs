@@ -212,17 +212,31 @@ async fn client_refused(door: &Door, posted: &Posted, error: clients::Error) -> 
     }
 }
 
-/// `POST /admin/connections`: `id`, `provider`, `client_id`, `client_secret`, `scopes`.
+/// `POST /admin/connections`: `id`, `provider`, `client_id`, `client_secret`, `scopes`, `settings`.
 pub async fn create_connection(State(door): State<Door>, _: Admin, posted: Posted) -> Response {
     let page = "/admin/connections";
     let scopes = posted.words("scopes");
+    let mut parameters = std::collections::BTreeMap::new();
+    for setting in posted.words("settings") {
+        let Some((name, value)) = setting.split_once('=') else {
+            let sentence = format!("“{setting}” is no setting: write name=value.");
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return posted
+                .again(&door, page, status, "settings", sentence)
+                .await;
+        };
+        parameters.insert(name.to_owned(), value.to_owned());
+    }
     let new = connections::NewConnection {
         id: posted.get("id").to_owned(),
         provider: posted.get("provider").to_owned(),
         client_id: posted.get("client_id").to_owned(),
         client_secret: Secret::from(posted.get("client_secret")),
         scopes: (!scopes.is_empty()).then_some(scopes),
-        overrides: Overrides::default(),
+        overrides: Overrides {
+            parameters,
+            ..Overrides::default()
+        },
         source: connections::Source::Admin,
     };
     match connections::put(&door.engine, new).await {

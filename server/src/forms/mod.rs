@@ -10,6 +10,7 @@ mod agent;
 mod approvals;
 mod connect;
 mod device;
+mod providers;
 pub mod sign_in;
 
 use std::collections::HashMap;
@@ -57,6 +58,8 @@ pub fn routes() -> Router<Door> {
         .route("/admin/clients/{id}/state", post(admin::client_state))
         .route("/admin/clients/{id}/secret", post(admin::client_secret))
         .route("/admin/connections", post(admin::create_connection))
+        .route("/admin/providers", post(providers::add))
+        .route("/admin/providers/{id}/remove", post(providers::remove))
         .route("/admin/audit/export.jsonl", get(admin::export_audit))
 }
 

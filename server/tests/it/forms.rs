@@ -13,18 +13,21 @@ const PERSON: [&str; 9] = [
     "/agent/runs/none/cancel",
     "/authorize/decision",
 ];
-const ADMIN: [&str; 6] = [
+const ADMIN: [&str; 8] = [
     "/admin/people",
     "/admin/people/none/state",
     "/admin/clients",
     "/admin/clients/none/state",
     "/admin/clients/none/secret",
     "/admin/connections",
+    "/admin/providers",
+    "/admin/providers/none/remove",
 ];
-const MADE: [&str; 6] = [
+const MADE: [&str; 7] = [
     "select count(*) as n from people",
     "select count(*) as n from clients",
     "select count(*) as n from connections",
+    "select count(*) as n from providers",
     "select count(*) as n from permissions",
     "select count(*) as n from link_attempts",
     "select count(*) as n from runs",

@@ -22,6 +22,7 @@ mod notify;
 mod pages;
 mod par;
 mod process;
+mod providers;
 mod proxy;
 mod register;
 mod sign_in;
