@@ -276,3 +276,82 @@ impl Tx {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::connections::{self, NewConnection};
+    use super::super::providers::{ClientAuth, Generic, GenericIdentity, RefreshRule};
+    use super::*;
+    use crate::testing::Bench;
+
+    fn entry(id: &str) -> Provider {
+        let url = |path: &str| format!("https://{id}.example/{path}").parse().unwrap();
+        Generic {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            source_page: url("docs"),
+            authorize: url("authorize"),
+            token: url("token"),
+            revoke: None,
+            client_auth: ClientAuth::Post,
+            pkce: true,
+            api: url("api"),
+            identity: GenericIdentity::Endpoint {
+                url: url("me"),
+                subject: "/id".to_owned(),
+                label: "/name".to_owned(),
+            },
+            rule: RefreshRule::Keeps,
+            scopes: Vec::new(),
+        }
+        .into()
+    }
+
+    #[tokio::test]
+    async fn what_an_admin_typed_is_called_by_the_guarded_client() {
+        let bench = Bench::new().await;
+        let own = [("typed", Source::Admin), ("filed", Source::Config)];
+        for (id, source) in own {
+            put(&bench, None, entry(id), source).await.unwrap();
+        }
+        for (provider, setting, source, guarded) in [
+            ("typed", None, Source::Config, true),
+            ("filed", None, Source::Admin, false),
+            ("slack", None, Source::Admin, false),
+            ("gitlab", None, Source::Admin, false),
+            ("gitlab", Some(("host", "git.example")), Source::Admin, true),
+            (
+                "gitlab",
+                Some(("host", "git.example")),
+                Source::Config,
+                false,
+            ),
+            // No other host than the entry's.
+            ("microsoft", Some(("tenant", "acme")), Source::Admin, false),
+        ] {
+            let parameters = setting
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect();
+            let new = NewConnection {
+                id: "there".to_owned(),
+                provider: provider.to_owned(),
+                client_id: "us".to_owned(),
+                client_secret: "secret".into(),
+                scopes: None,
+                overrides: Overrides {
+                    parameters,
+                    ..Overrides::default()
+                },
+                source,
+            };
+            connections::put(&bench, new).await.unwrap();
+            let stored = connections::need(&bench, "there").await.unwrap();
+            assert_eq!(
+                Arc::ptr_eq(stored.outbound(&bench), &bench.guarded),
+                guarded,
+                "{provider} {setting:?} {source:?}"
+            );
+        }
+    }
+}
