@@ -323,9 +323,14 @@ pub async fn provider(command: Provider, config: &Config) -> Result<ExitCode, Er
     } else if let Some(entry) = providers::provider(&what) {
         vec![entry.clone()]
     } else {
-        let engine = serve::engine(config).await?;
-        let entry = own::entry(&engine, &what).await.map_err(Error::new)?;
-        engine.store.close().await;
+        let entry = if is_there(config) {
+            let engine = serve::engine(config).await?;
+            let entry = own::entry(&engine, &what).await.map_err(Error::new)?;
+            engine.store.close().await;
+            entry
+        } else {
+            None
+        };
         let entry = entry
             .ok_or_else(|| Error(format!("{what} is neither a file nor the id of a provider")))?;
         vec![(*entry).clone()]
@@ -333,6 +338,14 @@ pub async fn provider(command: Provider, config: &Config) -> Result<ExitCode, Er
     let (words, code) = judged(&entries);
     print!("{words}");
     Ok(code)
+}
+
+/// Whether there is a database; a question must not make one.
+fn is_there(config: &Config) -> bool {
+    match config.database.url.parse::<Location>() {
+        Ok(Location::Sqlite(path)) => path.exists(),
+        _ => true,
+    }
 }
 
 /// What is to be said about entries, a line each, and whether all are sound.
