@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::TokenKind;
 use super::providers::{AnswerShape, IdentityFrom, Provider};
 use super::wire::Found;
-use crate::outbound::Answer;
 use crate::secret::Secret;
 
 /// What the client found beside the one token that the crate reads.
@@ -54,27 +53,6 @@ fn scopes(json: &Value) -> Option<Vec<String>> {
         ),
         _ => None,
     }
-}
-
-/// An answer's object. GitHub writes a form where it was not asked for JSON.
-pub(super) fn object(entry: &Provider, answer: &Answer) -> Option<Value> {
-    // Not the strict parser: a doubled key in a provider's answer must not
-    // cost a person their grant.
-    if let Ok(json @ Value::Object(_)) = serde_json::from_slice(&answer.body) {
-        return Some(json);
-    }
-    if entry.answer != AnswerShape::Github {
-        return None;
-    }
-    let form: Vec<(String, String)> = serde_urlencoded::from_bytes(&answer.body).ok()?;
-    // Any text at all makes a form of one nameless member.
-    form.iter()
-        .any(|(name, _)| name == "access_token" || name == "error")
-        .then(|| {
-            form.into_iter()
-                .map(|(name, value)| (name, Value::String(value)))
-                .collect()
-        })
 }
 
 /// No token is said to live longer than ten years (seconds): who says so says nothing.
@@ -142,7 +120,12 @@ pub(super) fn plain_rfc6749(entry: &Provider, json: &Value, side: &Mutex<Side>) 
         found.tenant_name = at(&rule.tenant_label);
     }
     side.lock().unwrap_or_else(PoisonError::into_inner).found = found;
-    standard(json)
+    let mut plain = standard(json);
+    // GitHub Apps have no scopes, and their answers say so with an empty text.
+    if entry.answer == AnswerShape::Github && json.get("scope").is_some_and(|scope| scope == "") {
+        plain["scope"] = "".into();
+    }
+    plain
 }
 
 /// Slack v2: the person's token nested in `authed_user`, the bot's at the top;
@@ -194,7 +177,6 @@ pub(super) fn plain_slack(json: &Value, kind: Option<TokenKind>, side: &Mutex<Si
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::providers::provider;
 
     #[test]
     fn an_id_that_is_no_exact_number_is_none() {
@@ -267,28 +249,6 @@ mod tests {
             plain_slack(&refreshed, Some(TokenKind::User), &Mutex::default())["access_token"],
             "xoxe.xoxp-2"
         );
-    }
-
-    fn answer(body: &str) -> Answer {
-        Answer {
-            status: http::StatusCode::OK,
-            headers: http::HeaderMap::new(),
-            body: bytes::Bytes::from(body.to_owned()),
-        }
-    }
-
-    #[test]
-    fn only_github_answers_with_a_form_and_not_every_text_is_one() {
-        let github = provider("github").unwrap();
-        let form = answer("access_token=ghu_1&scope=repo%2Cgist");
-        assert_eq!(
-            object(github, &form),
-            Some(json!({ "access_token": "ghu_1", "scope": "repo,gist" }))
-        );
-        assert_eq!(object(provider("google").unwrap(), &form), None);
-        for other in ["", "<html>", "[1]", "access denied", "{\"access_tok"] {
-            assert_eq!(object(github, &answer(other)), None, "{other}");
-        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! table that people read.
 
 use domain::vault::Reason;
-use domain::vault::providers::{Provider as Entry, RefreshRule};
+use domain::vault::providers::{Provider as Entry, RefreshClass};
 use sandbox::{Fault, Rotation, Target};
 
 /// A way of refreshing: what the provider's entry says, and what it does.
@@ -32,14 +32,19 @@ impl Class {
         Self::None,
     ];
 
-    /// The class of an entry. A new refresh rule must be put somewhere here.
+    /// The column of an entry's class. A new class must be put somewhere here:
+    /// where the old token stays valid, a lost answer is asked for again as
+    /// where it is kept; where it is answered for a while, what comes later is
+    /// no question for this table, which asks within that while.
     pub fn of(entry: &Entry) -> Self {
-        match entry.refresh.rule {
-            RefreshRule::None => Self::None,
-            RefreshRule::Keeps => Self::Keeps,
-            RefreshRule::Rotates if entry.refresh.grace_seconds > 0 => Self::Grace,
-            RefreshRule::Rotates => Self::Rotates,
-            RefreshRule::RotatesStrictly => Self::Strict,
+        match entry.refresh.class() {
+            RefreshClass::None => Self::None,
+            RefreshClass::Keeps | RefreshClass::MayRotate | RefreshClass::RotatesOldStaysValid => {
+                Self::Keeps
+            }
+            RefreshClass::RotatesWithGrace | RefreshClass::RotatesStrictlyWithGrace => Self::Grace,
+            RefreshClass::Rotates => Self::Rotates,
+            RefreshClass::RotatesStrictly => Self::Strict,
         }
     }
 
