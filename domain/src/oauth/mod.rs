@@ -28,7 +28,7 @@
 //! |---|---|---|---|---|---|
 //! | `/authorize` | [`Params::query`] | client by id, address exact; then the person's session | `dpop_jkt` bound to the code | — | [`authorize`] |
 //! | `/oauth/par` | [`Params`] | [`client_of`] | bound to the code | client | as `/authorize` |
-//! | `/oauth/token` | [`Params`] | [`client_of`] | [`dpop::check`] | client; wrong proofs by client and address | the table in [`token`] |
+//! | `/oauth/token` | [`Params`] | [`client_of`] | `dpop::check` | client; wrong proofs by client and address | the table in [`token`] |
 //! | `/bc-authorize` | [`Params`] | [`client_of`], confidential | — | client; client and person | one hint, the person's relation to the client, user code, details |
 //! | `/oauth/device/code` | [`Params`] | [`client_of`] | — | client | scopes, audience |
 //! | `/oauth/revoke` | [`Params`] | [`client_of`] | — | client | the token is this client's |

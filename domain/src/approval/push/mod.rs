@@ -21,7 +21,7 @@ pub mod subscriptions;
 mod tests;
 pub mod vapid;
 
-pub use send::{Outcome, Push, Topic, Urgency, send};
+pub use send::{Outcome, Push, SendError, Topic, Urgency, send};
 
 use crate::secret::Secret;
 

@@ -74,7 +74,7 @@ pub struct Push<'a> {
     pub keys: &'a Keys,
     /// What our worker reads; at most [`super::encrypt::LONGEST`] bytes.
     pub payload: &'a [u8],
-    /// For how many seconds it is of use; at most [`LONGEST_TTL_S`].
+    /// For how many seconds it is of use; at most `LONGEST_TTL_S`.
     pub ttl_s: u32,
     /// How soon the device should be woken.
     pub urgency: Urgency,
