@@ -3,12 +3,27 @@
 use std::time::Duration;
 
 use domain::approval::{self, Channel, Decide, Decision, RedeemError};
+use domain::identity;
+use domain::testing::Bench;
 
 use crate::story::story;
+
+/// Waits until memory counts: on PostgreSQL until a word that the instance sent
+/// to itself has come back, which it sends as time goes on.
+async fn hears(bench: &Bench) {
+    while !bench.store.feed().is_alive() {
+        bench.advance(Duration::from_millis(150));
+        for _ in 0..50 {
+            let nobody = identity::person_by_email(bench, "nobody@example.com").await;
+            assert!(nobody.unwrap().is_none());
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_waiting_request_is_polled_by_heart_and_a_changed_row_is_refused_when_it_is_read() {
     let mut story = story().await;
+    hears(&story.bench).await;
     let asked = story.asked().await;
     story
         .bench
