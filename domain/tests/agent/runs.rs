@@ -264,16 +264,20 @@ async fn a_post_found_begun_after_a_crash_is_unknown_and_not_begun_again() {
     let run = house.run(POST).await;
     let run = house.until_state(&run.id, RunState::WaitingApproval).await;
     let stage = house.stop().await;
-    // As a process leaves it that died between noting the step and noting the answer.
+    // As a process leaves it that died between noting the step and noting the
+    // answer. The lease comes first and is a living one: a write that the stopped
+    // driver had already handed over finds the run in other hands.
+    let died = format!("{}/died", stage.settings.instance);
+    let lease = stage.now() + 1_000_000;
     stage
         .sql(
-            "insert into steps (run_id, position, tool, input, state, started_at) values ($1, 1, 'slack.post', 'x', 'running', 1)",
-            vec![(&run.id).into()],
+            "update runs set state = 'running', holder = $2, lease_until = $3 where id = $1",
+            vec![(&run.id).into(), died.into(), lease.into()],
         )
         .await;
     stage
         .sql(
-            "update runs set state = 'running', holder = 'another', lease_until = 1 where id = $1",
+            "insert into steps (run_id, position, tool, input, state, started_at) values ($1, 1, 'slack.post', 'x', 'running', 1)",
             vec![(&run.id).into()],
         )
         .await;
