@@ -18,8 +18,6 @@ pub mod agent;
 pub mod approval;
 pub mod audit;
 pub mod clock;
-#[cfg(test)]
-mod fuzz;
 pub mod identity;
 pub mod ids;
 pub mod keyring;

@@ -30,6 +30,8 @@ pub mod challenge;
 pub mod checkpoint;
 pub mod decision;
 pub mod digest;
+#[cfg(any(test, feature = "testing"))]
+pub mod fuzz;
 pub mod json;
 pub mod leaf;
 pub mod merkle;

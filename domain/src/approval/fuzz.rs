@@ -1,13 +1,13 @@
 //! Fuzz targets for what an agent says about an approval: whom it asks, what it
 //! wants, what its screen shows.
 
+use evidence::fuzz::{INPUTS, has_taken, spell, taken};
 use serde_json::{Value, json};
 
 use super::binding::{BindingMessage, MAX_BINDING_MESSAGE, is_deceptive};
 use super::lookalikes::is_lookalike;
 use super::types::{self, Details};
 use super::{PersonHint, render, visible};
-use crate::fuzz::{INPUTS, has_taken, spell, taken};
 
 /// Entries that would be taken, but for what is put in their place.
 const ENTRIES: [&str; 4] = [

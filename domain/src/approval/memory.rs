@@ -4,7 +4,7 @@
 //! client waits. Whatever else it may be, the row says it; and a request is
 //! forgotten in the moment its row moves.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,7 @@ struct Known {
     /// The same hash, by the public id.
     hashes: HashMap<Box<str>, [u8; 32]>,
     /// Ids of clients, each once.
-    clients: HashMap<Arc<str>, ()>,
+    clients: HashSet<Arc<str>>,
 }
 
 impl Known {
@@ -43,14 +43,14 @@ impl Known {
     }
 
     fn client(&mut self, id: &str) -> Arc<str> {
-        if let Some((known, ())) = self.clients.get_key_value(id) {
+        if let Some(known) = self.clients.get(id) {
             return known.clone();
         }
         if self.clients.len() >= 10_000 {
             self.clients.clear();
         }
         let id: Arc<str> = id.into();
-        self.clients.insert(id.clone(), ());
+        self.clients.insert(id.clone());
         id
     }
 }

@@ -367,7 +367,7 @@ mod tests {
         if guarded.check(&url).is_err() {
             return;
         }
-        crate::fuzz::taken("outward");
+        evidence::fuzz::taken("outward");
         assert_eq!(url.scheme(), "https", "{text}");
         assert!(
             url.username().is_empty() && url.password().is_none(),
@@ -407,16 +407,16 @@ mod tests {
         static GUARDED: LazyLock<GuardedOutbound> =
             LazyLock::new(|| GuardedOutbound::new(false).unwrap());
         bolero::check!(name = "outward")
-            .with_iterations(crate::fuzz::INPUTS)
+            .with_iterations(evidence::fuzz::INPUTS)
             .for_each(|input: &[u8]| {
                 judge(&GUARDED, &String::from_utf8_lossy(input));
-                let spelled = crate::fuzz::spell(input, &ADDRESS);
+                let spelled = evidence::fuzz::spell(input, &ADDRESS);
                 judge(&GUARDED, &spelled);
                 judge(&GUARDED, &format!("https://{spelled}"));
                 for four in input.windows(4).take(8) {
                     address([four[0], four[1], four[2], four[3]]);
                 }
             });
-        crate::fuzz::has_taken("outward", 2);
+        evidence::fuzz::has_taken("outward", 2);
     }
 }

@@ -242,7 +242,7 @@ mod tests {
         if check_path(text).is_err() {
             return;
         }
-        crate::fuzz::taken("path");
+        evidence::fuzz::taken("path");
         let base = url::Url::parse("https://api.example/").unwrap();
         let url = base.join(text).unwrap();
         assert_eq!(url.host_str(), Some("api.example"), "{text}");
@@ -282,13 +282,13 @@ mod tests {
     #[test]
     fn proxy_paths() {
         bolero::check!(name = "path")
-            .with_iterations(crate::fuzz::INPUTS)
+            .with_iterations(evidence::fuzz::INPUTS)
             .for_each(|input: &[u8]| {
                 path(&String::from_utf8_lossy(input));
-                let spelled = crate::fuzz::spell(input, &PATH);
+                let spelled = evidence::fuzz::spell(input, &PATH);
                 path(&spelled);
                 path(&format!("/{spelled}"));
             });
-        crate::fuzz::has_taken("path", 5);
+        evidence::fuzz::has_taken("path", 5);
     }
 }

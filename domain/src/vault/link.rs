@@ -568,7 +568,7 @@ mod tests {
 
     fn way_back(text: &str) {
         if is_local(text) {
-            crate::fuzz::taken("way back");
+            evidence::fuzz::taken("way back");
             let here = Url::parse("https://attorn.test/accounts/link/slack?x=1").unwrap();
             let there = here.join(text).unwrap();
             assert_eq!(there.origin(), here.origin(), "{text:?}");
@@ -579,13 +579,13 @@ mod tests {
     #[test]
     fn ways_back() {
         bolero::check!(name = "way_back")
-            .with_iterations(crate::fuzz::INPUTS)
+            .with_iterations(evidence::fuzz::INPUTS)
             .for_each(|input: &[u8]| {
                 way_back(&String::from_utf8_lossy(input));
-                let spelled = crate::fuzz::spell(input, &PATH);
+                let spelled = evidence::fuzz::spell(input, &PATH);
                 way_back(&spelled);
                 way_back(&format!("/{spelled}"));
             });
-        crate::fuzz::has_taken("way back", 5);
+        evidence::fuzz::has_taken("way back", 5);
     }
 }

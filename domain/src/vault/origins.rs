@@ -256,7 +256,7 @@ mod tests {
         let Ok(url) = endpoints.instance(text) else {
             return;
         };
-        crate::fuzz::taken("instance");
+        evidence::fuzz::taken("instance");
         let host = url.host_str().unwrap_or_default();
         let ours = ["salesforce.com", "force.com", "cloudforce.com"]
             .iter()
@@ -276,16 +276,16 @@ mod tests {
     fn addresses_that_a_provider_names() {
         let endpoints = endpoints("salesforce", &Overrides::default());
         bolero::check!(name = "instance")
-            .with_iterations(crate::fuzz::INPUTS)
+            .with_iterations(evidence::fuzz::INPUTS)
             .for_each(|input: &[u8]| {
                 instance(&endpoints, &String::from_utf8_lossy(input));
-                let spelled = crate::fuzz::spell(input, &ADDRESS);
+                let spelled = evidence::fuzz::spell(input, &ADDRESS);
                 instance(&endpoints, &spelled);
                 instance(
                     &endpoints,
                     &format!("https://acme.my.salesforce.com{spelled}"),
                 );
             });
-        crate::fuzz::has_taken("instance", 3);
+        evidence::fuzz::has_taken("instance", 3);
     }
 }

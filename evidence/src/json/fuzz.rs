@@ -1,15 +1,12 @@
 //! Fuzz targets: what is taken has one meaning and one text.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::Value;
 
 use super::*;
 use crate::checkpoint::Checkpoint;
+use crate::fuzz::{INPUTS, has_taken, json, spell, taken};
 use crate::leaf::Leaf;
 use crate::note::SignedNote;
-
-const INPUTS: usize = 3_000;
 
 const WORDS: [&str; 32] = [
     "{",
@@ -46,70 +43,12 @@ const WORDS: [&str; 32] = [
     "\u{1}",
 ];
 
-/// Bytes as a JSON text that is well formed but may say things twice: objects
-/// and arrays of these words, of which those in quotes are names as well.
-fn well_formed(
-    bytes: &mut dyn Iterator<Item = u8>,
-    words: &[&str],
-    levels: usize,
-    kind: u8,
-) -> String {
-    let names: Vec<&str> = words
-        .iter()
-        .copied()
-        .filter(|word| word.starts_with('"'))
-        .collect();
-    let mut next = || usize::from(bytes.next().unwrap_or_default());
-    let pick = |words: &[&str], at: usize| words[at % words.len()].to_owned();
-    if levels == 0 || kind > 5 {
-        return pick(words, next());
-    }
-    let count = next() % 5;
-    let mut parts = Vec::new();
-    for _ in 0..count {
-        let name = pick(&names, usize::from(bytes.next().unwrap_or_default()));
-        let inside = bytes.next().unwrap_or_default() % 16;
-        let value = well_formed(bytes, words, levels - 1, inside);
-        parts.push(if kind < 4 {
-            format!("{name}:{value}")
-        } else {
-            value
-        });
-    }
-    let all = parts.join(",");
-    if kind < 4 {
-        format!("{{{all}}}")
-    } else {
-        format!("[{all}]")
-    }
-}
-
-fn spell(input: &[u8]) -> String {
-    input
-        .iter()
-        .take(200)
-        .map(|byte| WORDS[usize::from(*byte) % WORDS.len()])
-        .collect()
-}
-
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
         _ => 0,
     }
-}
-
-/// Inputs that were taken: a target whose inputs are all refused proves nothing.
-static STRICT: AtomicUsize = AtomicUsize::new(0);
-static LEAVES: AtomicUsize = AtomicUsize::new(0);
-static CHECKPOINTS: AtomicUsize = AtomicUsize::new(0);
-static NOTES: AtomicUsize = AtomicUsize::new(0);
-
-fn has_taken(what: &AtomicUsize, at_least: usize) {
-    let count = what.load(Ordering::Relaxed);
-    println!("{count} inputs were taken");
-    assert!(count >= at_least, "{count} inputs were taken");
 }
 
 fn strict(bytes: &[u8]) {
@@ -120,7 +59,7 @@ fn strict(bytes: &[u8]) {
         );
         return;
     };
-    STRICT.fetch_add(1, Ordering::Relaxed);
+    taken("strict");
     assert!(depth(&value) <= Limits::BODY.depth && bytes.len() <= Limits::BODY.bytes);
     // The common reader, which mends and drops, had nothing to mend.
     assert_eq!(serde_json::from_slice::<Value>(bytes).unwrap(), value);
@@ -145,16 +84,16 @@ fn strict_json() {
         .with_iterations(INPUTS)
         .for_each(|input: &[u8]| {
             strict(input);
-            strict(spell(input).as_bytes());
+            strict(spell(input, &WORDS).as_bytes());
             let mut bytes = input.iter().copied();
-            strict(well_formed(&mut bytes, &WORDS[10..], 4, 0).as_bytes());
+            strict(json(&mut bytes, &WORDS[10..], 4, 0).as_bytes());
         });
-    has_taken(&STRICT, 100);
+    has_taken("strict", 100);
 }
 
 fn formats(bytes: &[u8]) {
     if let Ok(leaf) = Leaf::parse(bytes) {
-        LEAVES.fetch_add(1, Ordering::Relaxed);
+        taken("leaf");
         let text = leaf.bytes();
         assert_eq!(text, bytes, "one leaf, one text");
     }
@@ -162,11 +101,11 @@ fn formats(bytes: &[u8]) {
         return;
     };
     if let Ok(checkpoint) = Checkpoint::parse(text) {
-        CHECKPOINTS.fetch_add(1, Ordering::Relaxed);
+        taken("checkpoint");
         assert_eq!(checkpoint.body(), text, "one checkpoint, one text");
     }
     if let Ok(note) = SignedNote::parse(text) {
-        NOTES.fetch_add(1, Ordering::Relaxed);
+        taken("note");
         assert!(text.starts_with(&note.text) && note.text.ends_with('\n'));
         assert!(!note.signatures.is_empty());
         // Nobody is trusted: nothing verifies.
@@ -201,7 +140,7 @@ fn leaves_checkpoints_and_notes() {
                 formats(&change(good, input));
             }
         });
-    has_taken(&LEAVES, 10);
-    has_taken(&CHECKPOINTS, 10);
-    has_taken(&NOTES, 10);
+    has_taken("leaf", 10);
+    has_taken("checkpoint", 10);
+    has_taken("note", 10);
 }

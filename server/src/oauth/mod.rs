@@ -22,7 +22,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -127,6 +127,13 @@ pub fn head(door: &Door, parts: &Parts) -> Result<RequestHead, OauthError> {
     )
 }
 
+/// The media type of a body, in lower case and without its parameters.
+fn media(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let name = value.split(';').next().unwrap_or_default();
+    Some(name.trim().to_ascii_lowercase())
+}
+
 /// Reads a client's request.
 async fn read(
     door: &Door,
@@ -135,18 +142,7 @@ async fn read(
 ) -> Result<(RequestHead, Params), OauthError> {
     let (parts, body) = request.into_parts();
     let head = head(door, &parts)?;
-    let media = parts
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .map(|value| {
-            value
-                .split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase()
-        });
+    let media = media(&parts.headers);
     let body = to_bytes(body, oauth::params::LONGEST).await.map_err(|_| {
         let mut error = OauthError::request("the body is too long, or broke off");
         error.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();

@@ -149,3 +149,36 @@ async fn userinfo_takes_no_token_for_something_else_and_challenges_who_has_none(
         assert!(answer.header("www-authenticate").contains("error="));
     }
 }
+
+#[tokio::test]
+async fn userinfo_takes_the_token_in_the_form_of_a_post_but_in_one_way_only() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let tokens = house
+        .bench
+        .tokens(&agent.client, &house.ada, "openid profile")
+        .await;
+    let token = tokens.access_token.expose();
+    let good = house
+        .post("/userinfo", "", &[("access_token", token)])
+        .await;
+    assert_eq!(good.status, 200, "{}", good.body);
+    assert_eq!(good.json()["sub"], house.ada.id.as_str());
+    let bad = house
+        .post("/userinfo", "", &[("access_token", "rubbish")])
+        .await;
+    assert_eq!(bad.status, 401);
+    assert!(bad.header("www-authenticate").contains("invalid_token"));
+    let none = house.post("/userinfo", "", &[("other", "x")]).await;
+    assert_eq!(none.status, 401);
+    assert!(!none.header("www-authenticate").contains("error="));
+    let twice = house
+        .request(Method::POST, "/userinfo", "")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(format!("access_token={token}"));
+    let twice = house.send(twice).await;
+    assert_eq!(twice.error(), (400, "invalid_request".to_owned()));
+    let query = house.request(Method::GET, &format!("/userinfo?access_token={token}"), "");
+    assert_eq!(house.send(query).await.status, 401);
+}

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use evidence::fuzz::{self, INPUTS, has_taken, spell, taken};
 use serde_json::{Value, json};
 use url::Url;
 
 use super::*;
-use crate::fuzz::{self, INPUTS, has_taken, spell, taken};
 use crate::oauth::jws::{Compact, thumbprint};
 use crate::oauth::registration::check_redirect;
 use crate::oauth::{ClientKind, ClientState, Source, dpop, metadata_document};

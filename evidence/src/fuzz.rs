@@ -1,4 +1,4 @@
-//! What the fuzz targets share. A target takes any bytes, replays the corpus
+//! What the fuzz targets of this crate and of the server share. A target takes any bytes, replays the corpus
 //! that lies beside it in `__fuzz__`, and holds what it judges against another
 //! reader: it finds more than panics.
 
@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// How many inputs of its own a target makes in an ordinary test run.
-pub(crate) const INPUTS: usize = 3_000;
+pub const INPUTS: usize = 3_000;
 
 static TAKEN: Mutex<BTreeMap<&str, usize>> = Mutex::new(BTreeMap::new());
 
 /// Bytes as words of a small language: arbitrary ones seldom get past the first
 /// check of a parser.
-pub(crate) fn spell(input: &[u8], words: &[&str]) -> String {
+#[must_use]
+pub fn spell(input: &[u8], words: &[&str]) -> String {
     input
         .iter()
         .take(200)
@@ -22,7 +23,7 @@ pub(crate) fn spell(input: &[u8], words: &[&str]) -> String {
 
 /// Bytes as a JSON text that is well formed but may say things twice: objects
 /// and arrays of these words, of which those in quotes are names as well.
-pub(crate) fn json(
+pub fn json(
     bytes: &mut dyn Iterator<Item = u8>,
     words: &[&str],
     levels: usize,
@@ -59,14 +60,17 @@ pub(crate) fn json(
 }
 
 /// Notes that an input was taken by what is tried.
-pub(crate) fn taken(what: &'static str) {
+pub fn taken(what: &'static str) {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     *taken.entry(what).or_default() += 1;
 }
 
 /// A target whose inputs are all refused proves nothing: the corpus has good
 /// ones as well, so these were taken at the least.
-pub(crate) fn has_taken(what: &str, at_least: usize) {
+///
+/// # Panics
+/// If they were not.
+pub fn has_taken(what: &str, at_least: usize) {
     let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     let count = taken.get(what).copied().unwrap_or_default();
     println!("{what}: {count} inputs were taken");
