@@ -36,6 +36,7 @@ pub async fn callback(
         session_id: signed_in.session_id,
         state: state.to_owned(),
         answer,
+        iss: params.get("iss").map(str::to_owned),
     };
     let outcome = link::finish(&door.engine, finish).await;
     if let Some((return_to, told)) = for_a_client(&outcome) {

@@ -10,6 +10,11 @@ use attorn_server::serve::{self, Error};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 
+/// A request allocates a few hundred small pieces; this allocator makes each a
+/// good deal cheaper than the system's (docs/benchmarks.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The self-hosted identity layer for AI agents.
 #[derive(Parser)]
 #[command(name = "attorn", version, about)]

@@ -1,12 +1,15 @@
 //! `ANY /proxy/{connection}/…`: the call without the token.
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use domain::oauth::exchange;
+use domain::outbound::{Body as Passing, BrokeOff};
 use domain::vault::proxy;
+use futures::TryStreamExt as _;
 use serde_json::json;
 
 use crate::door::Door;
@@ -26,24 +29,31 @@ pub async fn call(State(door): State<Door>, request: Request) -> Response {
         Ok(head) => head,
         Err(refused) => return marked(crate::oauth::refusal(&refused)),
     };
-    let Ok(body) = to_bytes(body, proxy::REQUEST_LIMIT).await else {
-        return error(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "invalid_request",
-            "the request body is larger than 10 MiB",
-        );
-    };
+    let length = body.size_hint().exact();
+    let chunks = body
+        .into_data_stream()
+        .map_err(|error| BrokeOff(error.to_string()));
     let ask = proxy::ProxyRequest {
         connection,
         host,
         method: parts.method,
         path_and_query,
         headers: parts.headers,
-        body,
+        body: if length == Some(0) {
+            Passing::Whole(Bytes::new())
+        } else {
+            Passing::Passing {
+                chunks: Box::pin(chunks),
+                length,
+            }
+        },
     };
-    match proxy::call(&door.engine, &head, ask).await {
+    match proxy::pass(&door.engine, &head, ask).await {
         Ok(answer) => {
-            let mut response = Response::new(Body::from(answer.body));
+            let mut response = Response::new(match answer.body {
+                Passing::Whole(bytes) => Body::from(bytes),
+                Passing::Passing { chunks, .. } => Body::from_stream(chunks),
+            });
             *response.status_mut() = answer.status;
             *response.headers_mut() = answer.headers;
             // A provider's page must not run as ours.
@@ -100,6 +110,11 @@ fn refusal(door: &Door, presented: bool, refused: proxy::Error) -> Response {
         }
         proxy::Error::Refused(why) => error(StatusCode::BAD_REQUEST, "invalid_request", &why),
         proxy::Error::Approval(why) => error(StatusCode::FORBIDDEN, "approval_mismatch", &why),
+        proxy::Error::BodyTooLarge(limit) => error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request",
+            &format!("the request body is larger than {limit} bytes"),
+        ),
         proxy::Error::Unknown => error(
             StatusCode::BAD_GATEWAY,
             "outcome_unknown",

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::{Answer, Ask, Error, Outbound, exchange};
+use super::{Answer, Ask, Error, Open, Opened, Outbound, exchange, stream};
 
 /// The longest a guarded call may take, whatever is asked for.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -207,6 +207,11 @@ impl Outbound for GuardedOutbound {
         ask.timeout = ask.timeout.min(LONGEST);
         ask.limit = ask.limit.min(LARGEST);
         exchange(&self.client, ask).await
+    }
+
+    async fn open(&self, open: Open) -> Result<Opened, Error> {
+        self.check(&open.url)?;
+        stream::open(&self.client, open).await
     }
 }
 

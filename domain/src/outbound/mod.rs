@@ -5,6 +5,7 @@
 //! reached the other side, because promise 1 and promise 2 depend on it.
 
 mod guarded;
+mod stream;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use http::{HeaderMap, Method, StatusCode};
 use url::Url;
 
 pub use guarded::{GuardedOutbound, Names, SystemNames, is_public};
+pub use stream::{Body, BrokeOff, Chunks, Open, Opened, Unheld, begin};
 
 /// One call to somebody else's server.
 pub struct Ask {
@@ -78,6 +80,10 @@ pub enum Error {
 pub trait Outbound: Send + Sync + 'static {
     /// Makes one call.
     async fn send(&self, ask: Ask) -> Result<Answer, Error>;
+
+    /// Makes one call whose bodies pass through; answers when the head of the
+    /// answer is there.
+    async fn open(&self, open: Open) -> Result<Opened, Error>;
 }
 
 /// The real client. Its addresses come from our own configuration.
@@ -113,6 +119,22 @@ impl Outbound for HttpOutbound {
     async fn send(&self, ask: Ask) -> Result<Answer, Error> {
         exchange(&self.client, ask).await
     }
+
+    async fn open(&self, open: Open) -> Result<Opened, Error> {
+        stream::open(&self.client, open).await
+    }
+}
+
+/// Why nothing was answered.
+fn failed(error: reqwest::Error) -> Error {
+    // `is_connect` is set only while there is no connection to write to.
+    let unsent = error.is_connect() || error.is_builder();
+    let words = error.without_url().to_string();
+    if unsent {
+        Error::NotSent(words)
+    } else {
+        Error::Lost(words)
+    }
 }
 
 /// One call with this client, its answer read up to the limit.
@@ -123,16 +145,7 @@ async fn exchange(client: &reqwest::Client, ask: Ask) -> Result<Answer, Error> {
         .headers(ask.headers)
         .body(ask.body)
         .timeout(ask.timeout);
-    let mut response = request.send().await.map_err(|error| {
-        // `is_connect` is set only while there is no connection to write to.
-        let unsent = error.is_connect() || error.is_builder();
-        let words = error.without_url().to_string();
-        if unsent {
-            Error::NotSent(words)
-        } else {
-            Error::Lost(words)
-        }
-    })?;
+    let mut response = request.send().await.map_err(failed)?;
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = BytesMut::new();
     loop {

@@ -1,6 +1,5 @@
 //! The one call of an approval through the proxy: the approved bytes, not the agent's.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::connections::{self, Stored};
@@ -73,7 +72,7 @@ pub(super) async fn call(
                     other => Error::Approval(other.to_string()),
                 })?;
         let call = exact(&approved, account, stored)?;
-        let sent = send(&engine, &call, &token).await;
+        let sent = send(&engine, &call, &token, approved.body.clone().into()).await;
         approval::call_ended(
             &engine,
             &approval_id,
@@ -85,7 +84,13 @@ pub(super) async fn call(
         if ended {
             return Err(reconnect(&engine, &call));
         }
-        answered(&call, &token, sent)
+        let answer = sent?;
+        let (headers, scrubber) = answered(&call, &token, &answer.headers)?;
+        Ok(ProxyAnswer {
+            status: answer.status,
+            headers,
+            body: scrubber.body(answer.body),
+        })
     });
     sending.await.unwrap_or(Err(Error::Unknown))
 }
@@ -109,6 +114,5 @@ fn exact(approved: &ExactCall, account: Account, stored: Stored) -> Result<Call,
         method: Method::from_bytes(approved.method.as_bytes()).map_err(|_| broken())?,
         path_and_query: approved.path_and_query.clone(),
         headers: headers::passed(&headers),
-        body: Bytes::from(approved.body.clone()),
     })
 }

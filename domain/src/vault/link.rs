@@ -59,6 +59,8 @@ pub struct FinishLink {
     pub state: String,
     /// The `code` parameter, or the `error` parameter.
     pub answer: Result<Secret<String>, String>,
+    /// The `iss` parameter, where there is one (RFC 9207 §2).
+    pub iss: Option<String>,
 }
 
 /// An account was linked.
@@ -301,7 +303,12 @@ pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
         .await?
         .ok_or(Error::UnknownState)?;
     let stored = connections::need(engine, &attempt.connection).await?;
-    let code = match ask.answer {
+    let answer = match ask.iss {
+        // The code of another server is not shown to this one (RFC 9207 §2.4).
+        Some(iss) if !speaks_as(&stored.entry, &iss) => Err("wrong_issuer".to_owned()),
+        _ => ask.answer,
+    };
+    let code = match answer {
         Ok(code) => code,
         Err(code) => {
             let code = safe_code(&code);
@@ -352,6 +359,13 @@ pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
         again,
         return_to: attempt.return_to,
     })
+}
+
+/// Whether a provider may call itself this. Of most entries the issuer is not
+/// known, and of some it has the tenant's id in it.
+fn speaks_as(entry: &Provider, iss: &str) -> bool {
+    let issuer = entry.id_token.as_ref().map(|rule| rule.issuer.as_str());
+    issuer.is_none_or(|issuer| issuer == iss || issuer.contains("{tid}"))
 }
 
 fn code_of(error: &TokenError) -> String {

@@ -37,6 +37,7 @@ pub mod own;
 mod pages;
 pub mod permissions;
 mod permissions_sql;
+mod permitted;
 pub mod providers;
 pub mod proxy;
 mod refresh;

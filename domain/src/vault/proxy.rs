@@ -7,23 +7,19 @@ use http::header::{ACCEPT_ENCODING, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
-use super::connections::{self, Stored};
-use super::refresh::fresh_after;
+use super::connections::Stored;
 use super::scrub::Scrubber;
 use super::sql::AccountUse;
-use super::{
-    Account, FreshToken, Reason, TokenKind, accounts, approved, headers, pages, permissions,
-    verdict, wire,
-};
+use super::{Account, FreshToken, Reason, approved, headers, pages, permitted, wire};
 use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::oauth::{self, OauthError, Presented, RequestHead};
-use crate::outbound::{self, Answer, Ask};
+use crate::outbound::{self, Answer, Ask, Body, Open, Opened, Unheld};
 use crate::storage;
 
 /// What an agent sent.
 #[derive(Clone)]
-pub struct ProxyRequest {
+pub struct ProxyRequest<B = Bytes> {
     /// The connection's name.
     pub connection: String,
     /// Another host of the provider's entry than the first (`/proxy/{connection}/~{host}/…`).
@@ -35,18 +31,18 @@ pub struct ProxyRequest {
     pub path_and_query: String,
     /// The agent's headers; which of them are passed on is decided here.
     pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
+    /// The body.
+    pub body: B,
 }
 
 /// What the provider answered, credentials scrubbed.
-pub struct ProxyAnswer {
+pub struct ProxyAnswer<B = Bytes> {
     /// The status.
     pub status: StatusCode,
     /// The headers that may be passed on.
     pub headers: HeaderMap,
-    /// The whole body.
-    pub body: Bytes,
+    /// The body.
+    pub body: B,
 }
 
 /// Why the call was not made, or has no answer.
@@ -64,7 +60,10 @@ pub enum Error {
     /// The request may have been carried out, but its answer is lost.
     #[error("the provider's answer was lost; whether the call was carried out is not known")]
     Unknown,
-    /// The provider's answer is larger than may be passed on, in bytes.
+    /// The request's body is larger than may be passed on, in bytes.
+    #[error("the request body is larger than {0} bytes")]
+    BodyTooLarge(u64),
+    /// The provider's answer is larger than may be held, in bytes.
     #[error("the provider's answer is larger than {0} bytes")]
     TooLarge(usize),
     /// Account, permission or provider.
@@ -78,13 +77,23 @@ impl From<storage::Error> for Error {
     }
 }
 
-/// How long a call may take.
+/// How long a call with an approval may take: its answer is held.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long nothing may move in a call that passes through.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long the answer of such a call may take.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// Request bodies are at most this long, in bytes.
+/// Bodies that pass through are at most this long, either way, in bytes.
+pub const PASSING_LIMIT: u64 = 5 * 1024 * 1024 * 1024;
+/// The body of a request with an approval is at most this long, in bytes: it
+/// is compared with the approved one.
 pub const REQUEST_LIMIT: usize = 10 * 1024 * 1024;
-/// Answers are at most this long, in bytes.
+/// Answers that are held are at most this long, in bytes.
 pub const ANSWER_LIMIT: usize = 25 * 1024 * 1024;
+/// A request's body of at most this many bytes is held, so that it can be sent
+/// once more.
+pub(super) const REPEATED: u64 = 1024 * 1024;
 
 /// One call, decided upon: where it goes and whose it is.
 pub(super) struct Call {
@@ -94,12 +103,11 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) path_and_query: String,
     pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
 }
 
 impl Call {
     /// The path without its query, with the host where it is not the default.
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         let path = self.path_and_query.split('?').next().unwrap_or_default();
         match &self.host {
             Some(host) => format!("~{host}{path}"),
@@ -133,7 +141,8 @@ pub(super) fn refused(why: &str) -> Error {
     Error::Refused(why.to_owned())
 }
 
-/// Makes one call for the client and person of the access token in `head`.
+/// Makes one call for the client and person of the access token in `head`, and
+/// reads its answer.
 ///
 /// # Errors
 /// See [`Error`].
@@ -142,6 +151,41 @@ pub async fn call(
     head: &RequestHead,
     request: ProxyRequest,
 ) -> Result<ProxyAnswer, Error> {
+    let answer = pass(engine, head, request.with_body(Body::Whole)).await?;
+    let body = answer.body.whole(ANSWER_LIMIT).await;
+    Ok(ProxyAnswer {
+        status: answer.status,
+        headers: answer.headers,
+        body: body.map_err(|unheld| match unheld {
+            Unheld::TooLarge => Error::TooLarge(ANSWER_LIMIT),
+            Unheld::BrokeOff(_) => Error::Unknown,
+        })?,
+    })
+}
+
+impl<B> ProxyRequest<B> {
+    fn with_body<C>(self, change: impl FnOnce(B) -> C) -> ProxyRequest<C> {
+        ProxyRequest {
+            connection: self.connection,
+            host: self.host,
+            method: self.method,
+            path_and_query: self.path_and_query,
+            headers: self.headers,
+            body: change(self.body),
+        }
+    }
+}
+
+/// Makes one call for the client and person of the access token in `head`;
+/// large bodies pass through, and the answer begins when the provider's does.
+///
+/// # Errors
+/// See [`Error`].
+pub async fn pass(
+    engine: &Engine,
+    head: &RequestHead,
+    request: ProxyRequest<Body>,
+) -> Result<ProxyAnswer<Body>, Error> {
     let audience = engine.settings.proxy_audience();
     let presented = oauth::present(engine, head, &audience)
         .await
@@ -152,12 +196,36 @@ pub async fn call(
         .ok_or_else(|| Error::Token(OauthError::token("it acts for nobody")))?;
     check(&request)?;
     match presented.approval_id.clone() {
-        Some(approval) => approved::call(engine, &presented, &person, &approval, request).await,
-        None => call_permitted(engine, &presented, &person, request).await,
+        Some(approval) => {
+            let body = held(request.body, REQUEST_LIMIT).await?;
+            let request = ProxyRequest {
+                connection: request.connection,
+                host: request.host,
+                method: request.method,
+                path_and_query: request.path_and_query,
+                headers: request.headers,
+                body,
+            };
+            let answer = approved::call(engine, &presented, &person, &approval, request).await?;
+            Ok(ProxyAnswer {
+                status: answer.status,
+                headers: answer.headers,
+                body: answer.body.into(),
+            })
+        }
+        None => permitted::call(engine, &presented, &person, request).await,
     }
 }
 
-fn check(request: &ProxyRequest) -> Result<(), Error> {
+/// The agent's body, all of it.
+pub(super) async fn held(body: Body, limit: usize) -> Result<Bytes, Error> {
+    body.whole(limit).await.map_err(|unheld| match unheld {
+        Unheld::TooLarge => Error::BodyTooLarge(u64::try_from(limit).unwrap_or(u64::MAX)),
+        Unheld::BrokeOff(_) => refused("the body of the request broke off"),
+    })
+}
+
+fn check(request: &ProxyRequest<Body>) -> Result<(), Error> {
     let methods = [
         Method::GET,
         Method::HEAD,
@@ -174,76 +242,18 @@ fn check(request: &ProxyRequest) -> Result<(), Error> {
             "the header {name} does not pass the proxy"
         )));
     }
-    if request.body.len() > REQUEST_LIMIT {
-        return Err(Error::Refused(format!(
-            "the body is larger than {REQUEST_LIMIT} bytes"
-        )));
+    if request
+        .body
+        .length()
+        .is_some_and(|length| length > PASSING_LIMIT)
+    {
+        return Err(Error::BodyTooLarge(PASSING_LIMIT));
     }
     headers::check_path(&request.path_and_query).map_err(refused)
 }
 
-/// An ordinary call: what the person has permitted this client.
-async fn call_permitted(
-    engine: &Engine,
-    presented: &Presented,
-    person: &str,
-    request: ProxyRequest,
-) -> Result<ProxyAnswer, Error> {
-    let account = accounts::pick(engine, person, &request.connection, None).await?;
-    let stored = connections::need(engine, &account.connection).await?;
-    let call = Call {
-        account,
-        stored,
-        host: request.host,
-        method: request.method,
-        path_and_query: request.path_and_query,
-        headers: headers::passed(&request.headers),
-        body: request.body,
-    };
-    let permission = permissions::find(engine, &presented.client_id, &call.account.id).await?;
-    let permitted = permission.is_some_and(|permission| {
-        permission.person_id == person && permission.allows_call(call.method.as_str(), &call.path())
-    });
-    if !permitted {
-        record_refusal(engine, presented, &call).await?;
-        return Err(Error::Vault(super::Error::PermissionRequired {
-            link: pages::permit(engine, &call.account.connection, &presented.client_id),
-            connection: call.account.connection,
-            account_id: call.account.id,
-        }));
-    }
-    let (mut token, epoch) = fresh_after(engine, &call.account.id, TokenKind::User, None).await?;
-    let mut sent = send(engine, &call, &token).await;
-    // Once more with a new token, where the provider says that a 401 was not carried out.
-    if matches!(&sent, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED)
-        && call.stored.entry.unauthorized_means_not_executed
-    {
-        match fresh_after(engine, &call.account.id, TokenKind::User, Some(epoch)).await {
-            Ok((fresher, _)) => {
-                token = fresher;
-                sent = send(engine, &call, &token).await;
-            }
-            Err(error @ super::Error::Reconnect { .. }) => {
-                record(engine, presented, &call, &sent, false).await?;
-                return Err(error.into());
-            }
-            // The provider's own 401 is the better answer.
-            Err(error) => tracing::info!(%error, "no fresher token after a 401"),
-        }
-    }
-    let ended = verdict::has_ended(&call.stored.entry, &sent);
-    record(engine, presented, &call, &sent, ended).await?;
-    if ended {
-        return Err(reconnect(engine, &call));
-    }
-    answered(&call, &token, sent)
-}
-
-pub(super) async fn send(
-    engine: &Engine,
-    call: &Call,
-    token: &FreshToken,
-) -> Result<Answer, Error> {
+/// The way out, and the headers with the credential in them.
+fn outward(call: &Call, token: &FreshToken) -> Result<(Url, HeaderMap), Error> {
     let url = call.url(token)?;
     let mut headers = call.headers.clone();
     let credential =
@@ -255,39 +265,66 @@ pub(super) async fn send(
             .get(AUTHORIZATION)
             .is_some_and(HeaderValue::is_sensitive)
     );
-    call.stored
-        .outbound(engine)
-        .send(Ask {
-            method: call.method.clone(),
-            url,
-            headers,
-            body: call.body.clone(),
-            timeout: TIMEOUT,
-            limit: ANSWER_LIMIT,
-        })
-        .await
-        .map_err(|error| match error {
-            outbound::Error::NotSent(why) => {
-                tracing::info!(
-                    why,
-                    connection = call.account.connection,
-                    "a call could not be sent"
-                );
-                Error::Vault(super::Error::ProviderDown {
-                    connection: call.account.connection.clone(),
-                    retry_after_s: 5,
-                })
-            }
-            outbound::Error::Lost(why) | outbound::Error::BrokeOff { why, .. } => {
-                tracing::info!(
-                    why,
-                    connection = call.account.connection,
-                    "an answer was lost"
-                );
-                Error::Unknown
-            }
-            outbound::Error::TooLarge(limit) => Error::TooLarge(limit),
-        })
+    Ok((url, headers))
+}
+
+/// Sends a call and reads its answer.
+pub(super) async fn send(
+    engine: &Engine,
+    call: &Call,
+    token: &FreshToken,
+    body: Bytes,
+) -> Result<Answer, Error> {
+    let (url, headers) = outward(call, token)?;
+    let ask = Ask {
+        method: call.method.clone(),
+        url,
+        headers,
+        body,
+        timeout: TIMEOUT,
+        limit: ANSWER_LIMIT,
+    };
+    let sent = call.stored.outbound(engine).send(ask).await;
+    sent.map_err(|error| lost(call, error))
+}
+
+/// Sends a call whose bodies pass through.
+pub(super) async fn open(
+    engine: &Engine,
+    call: &Call,
+    token: &FreshToken,
+    body: Body,
+) -> Result<Opened, Error> {
+    let (url, headers) = outward(call, token)?;
+    let open = Open {
+        method: call.method.clone(),
+        url,
+        headers,
+        body,
+        idle: IDLE,
+        longest: LONGEST,
+        limit: PASSING_LIMIT,
+    };
+    let opened = call.stored.outbound(engine).open(open).await;
+    opened.map_err(|error| lost(call, error))
+}
+
+fn lost(call: &Call, error: outbound::Error) -> Error {
+    let connection = call.account.connection.clone();
+    match error {
+        outbound::Error::NotSent(why) => {
+            tracing::info!(why, connection, "a call could not be sent");
+            Error::Vault(super::Error::ProviderDown {
+                connection,
+                retry_after_s: 5,
+            })
+        }
+        outbound::Error::Lost(why) | outbound::Error::BrokeOff { why, .. } => {
+            tracing::info!(why, connection, "an answer was lost");
+            Error::Unknown
+        }
+        outbound::Error::TooLarge(limit) => Error::TooLarge(limit),
+    }
 }
 
 pub(super) fn reconnect(engine: &Engine, call: &Call) -> Error {
@@ -299,14 +336,13 @@ pub(super) fn reconnect(engine: &Engine, call: &Call) -> Error {
     })
 }
 
-/// What may leave of a provider's answer.
+/// What may leave of the head of a provider's answer, and what scrubs its body.
 pub(super) fn answered(
     call: &Call,
     token: &FreshToken,
-    sent: Result<Answer, Error>,
-) -> Result<ProxyAnswer, Error> {
-    let answer = sent?;
-    let mut headers = headers::passed(&answer.headers);
+    headers: &HeaderMap,
+) -> Result<(HeaderMap, Scrubber), Error> {
+    let mut headers = headers::passed(headers);
     if headers
         .get(http::header::CONTENT_ENCODING)
         .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
@@ -323,14 +359,10 @@ pub(super) fn answered(
     }
     let scrubber = Scrubber::of(&token.access);
     scrubber.headers(&mut headers);
-    Ok(ProxyAnswer {
-        status: answer.status,
-        headers,
-        body: scrubber.body(answer.body),
-    })
+    Ok((headers, scrubber))
 }
 
-fn event(
+pub(super) fn event(
     kind: Kind,
     presented: &Presented,
     account: &Account,
@@ -389,28 +421,6 @@ pub(super) async fn record(
                     .await?;
                     tx.mark_reconnect(&account.id, &account.person_id, Reason::Revoked).await?;
                 }
-                Ok::<_, Error>(())
-            })
-        })
-        .await
-}
-
-async fn record_refusal(engine: &Engine, presented: &Presented, call: &Call) -> Result<(), Error> {
-    let facts = (
-        presented.clone(),
-        call.account.clone(),
-        call.method.clone(),
-        call.path(),
-    );
-    engine
-        .store
-        .write(move |tx| {
-            let (presented, account, method, path) = facts.clone();
-            Box::pin(async move {
-                tx.record(
-                    event(Kind::CallRefused, &presented, &account, &method, path)
-                        .data("reason", "permission"),
-                );
                 Ok::<_, Error>(())
             })
         })

@@ -9,7 +9,7 @@ use crate::approval::{CallEnd, CallState, NOT_SENT};
 use crate::outbound::Answer;
 
 /// Longer answers, in bytes, are not looked into: no error is that long.
-const LOOKED_INTO: usize = 64 * 1024;
+pub(super) const LOOKED_INTO: usize = 64 * 1024;
 
 /// Whether the answer says that the grant has ended.
 pub(super) fn has_ended(entry: &Provider, sent: &Result<Answer, Error>) -> bool {

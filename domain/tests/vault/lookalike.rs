@@ -219,11 +219,17 @@ impl Scene {
 
     /// The way back with a code.
     pub async fn finish(&self, sent_to: &Url) -> Result<Linked, link::Error> {
+        self.finish_by(sent_to, None).await
+    }
+
+    /// The way back with a code, and with the `iss` of whoever sent it.
+    pub async fn finish_by(&self, sent_to: &Url, iss: Option<&str>) -> Result<Linked, link::Error> {
         let ask = FinishLink {
             person_id: self.ada.id.clone(),
             session_id: "session".to_owned(),
             state: parameter(sent_to, "state").unwrap(),
             answer: Ok(Secret::from("a code")),
+            iss: iss.map(str::to_owned),
         };
         link::finish(&self.bench, ask).await
     }

@@ -14,6 +14,7 @@ mod matrix_links;
 mod matrix_page;
 mod matrix_story;
 mod openid;
+mod passing;
 mod permission;
 mod provider_docs;
 mod proxy;

@@ -150,8 +150,9 @@ async fn a_living_token_is_not_put_at_risk_by_asking_again() {
         assert_eq!(
             came.is_ok(),
             cell.outcome == Outcome::Unsure,
-            "{}",
-            cell.entry
+            "{}: {:?}",
+            cell.entry,
+            came.err()
         );
     }
 }

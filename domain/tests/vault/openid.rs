@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::vault::connections::Source;
 use domain::vault::discover::{OpenidProvider, discover};
 use domain::vault::providers::{Provider, RefreshRule};
-use domain::vault::{Error, Overrides, own};
+use domain::vault::{Error, Overrides, link, own};
 use serde_json::{Value, json};
 
 use crate::lookalike::{ID, Scene, basic, parameter};
@@ -129,6 +129,15 @@ async fn an_openid_provider_is_added_by_its_issuer_and_linked() {
     assert_eq!(entry.tried, "unverified");
     scene.connect("acme", Overrides::default()).await.unwrap();
     scene.provider.answer("GET /jwks", 200, keys().1);
+    // A code that another server sent never reaches this one (mix-up).
+    let mixed_up = scene
+        .finish_by(&scene.start().await, Some("https://evil.example"))
+        .await;
+    assert!(
+        matches!(&mixed_up, Err(link::Error::Failed { code, .. }) if code == "wrong_issuer"),
+        "{mixed_up:?}"
+    );
+    assert!(scene.provider.seen("POST /token").is_empty());
     let to = scene.start().await;
     assert_eq!(
         parameter(&to, "scope").as_deref(),
@@ -145,7 +154,8 @@ async fn an_openid_provider_is_added_by_its_issuer_and_linked() {
         200,
         json!({ "access_token": "a1", "refresh_token": "r1", "expires_in": 60, "token_type": "Bearer", "id_token": signed(&claims) }),
     );
-    let account = scene.finish(&to).await.unwrap().account;
+    let issuer = Some(scene.provider.url.as_str());
+    let account = scene.finish_by(&to, issuer).await.unwrap().account;
     assert_eq!(
         (
             account.provider.as_str(),

@@ -126,6 +126,7 @@ impl Stage {
             answer: value("code")
                 .map(Secret::new)
                 .ok_or_else(|| value("error").unwrap()),
+            iss: value("iss"),
         }
     }
 

@@ -208,6 +208,7 @@ pub async fn link(
             session_id,
             state,
             answer,
+            iss: None,
         };
         finish(engine, ask)
             .await
