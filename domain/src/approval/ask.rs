@@ -306,7 +306,7 @@ async fn find(engine: &Engine, client: &Client, hint: &PersonHint) -> Result<Per
         PersonHint::IssSub { sub: id, .. } | PersonHint::Id(id) => {
             identity::person(engine, id).await
         }
-        PersonHint::Email(email) => identity::person_by_email(engine, email).await,
+        PersonHint::Email(email) => identity::person_by_email_for(engine, &client.id, email).await,
     };
     let person = found
         .map_err(|error| AskError::Person(error.to_string()))?
@@ -319,6 +319,9 @@ async fn find(engine: &Engine, client: &Client, hint: &PersonHint) -> Result<Per
             .iter()
             .any(|permission| permission.client_id == client.id);
     if known {
+        if let PersonHint::Email(email) = hint {
+            identity::remember_for(engine, &client.id, email, &person);
+        }
         Ok(person)
     } else {
         Err(AskError::UnknownUser)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
 
 use super::sql::PERSON;
@@ -24,6 +25,8 @@ pub struct Memory {
     pub(super) hashing: Arc<Semaphore>,
     /// Who is who.
     pub(super) known: Arc<Known<Arc<Person>>>,
+    /// Ids by client and address, as they were once; never believed.
+    pub(super) addresses: Cache<String, String>,
 }
 
 /// As many people are known at most.
@@ -37,6 +40,7 @@ impl Memory {
             failures: Mutex::default(),
             hashing: Arc::new(Semaphore::new(2)),
             known: Known::new(feed, PERSON, MOST_PEOPLE),
+            addresses: Cache::new(MOST_PEOPLE),
         }
     }
 

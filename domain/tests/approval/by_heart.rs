@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use domain::approval::{self, Channel, Decide, Decision, RedeemError};
+use domain::approval::{self, Ask, AskError, Channel, Decide, Decision, PersonHint, RedeemError};
 use domain::identity;
 use domain::testing::Bench;
 
-use crate::story::story;
+use crate::story::{ask_of, story};
 
 /// Waits until memory counts: on PostgreSQL until a word that the instance sent
 /// to itself has come back, which it sends as time goes on.
@@ -48,6 +48,29 @@ async fn a_waiting_request_is_polled_by_heart_and_a_changed_row_is_refused_when_
     story.bench = story.bench.restart().await;
     let refused = story.poll(&asked).await.unwrap_err();
     assert!(refused.to_string().contains("approvals.mac"), "{refused}");
+}
+
+#[tokio::test]
+async fn whom_an_address_means_is_known_for_the_client_that_asked_and_only_while_it_is_so() {
+    let story = story().await;
+    let (other, _) = story.bench.client("Another bot").await;
+    let by_address = || Ask {
+        person: PersonHint::Email("Anna@example.com".to_owned()),
+        ..ask_of(&story.person)
+    };
+    for _ in 0..2 {
+        approval::ask(&story.bench, &story.client, by_address())
+            .await
+            .unwrap();
+    }
+    let refused = approval::ask(&story.bench, &other, by_address()).await;
+    assert!(matches!(refused, Err(AskError::UnknownUser)));
+    let (engine, id) = (&story.bench, &story.person.id);
+    identity::set_state(engine, None, id, identity::State::Locked)
+        .await
+        .unwrap();
+    let refused = approval::ask(&story.bench, &story.client, by_address()).await;
+    assert!(matches!(refused, Err(AskError::UnknownUser)));
 }
 
 #[tokio::test]
