@@ -16,6 +16,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use domain::identity::Role;
 use domain::vault::connections;
+use leptos::config::LeptosOptions;
 use leptos::prelude::{provide_context, use_context};
 use leptos_axum::ResponseOptions;
 
@@ -95,8 +96,9 @@ pub async fn render(door: &Door, request: Request, extras: Extras) -> Response {
         .extend(linking.into_iter().chain(signing_in));
     let contexts = contexts(door, viewer, extras, trace);
     let options = door.leptos.clone();
-    let handler =
-        leptos_axum::render_app_async_with_context(contexts, move || app::shell(options.clone()));
+    let handler = leptos_axum::render_app_async_with_context(contexts, move || {
+        app::shell(LeptosOptions::clone(&options))
+    });
     let mut response = handler(Request::from_parts(parts, Body::empty())).await;
     no_store(&mut response);
     response

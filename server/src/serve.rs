@@ -174,7 +174,7 @@ pub fn door(engine: Engine, config: &Config, demo_secret: Option<String>) -> Doo
         .build();
     Door {
         engine,
-        leptos,
+        leptos: Arc::new(leptos),
         options: Arc::new(options),
     }
 }

@@ -127,7 +127,7 @@ impl House {
         };
         let door = Door {
             engine: bench.engine.clone(),
-            leptos: LeptosOptions::builder().output_name("app").build(),
+            leptos: Arc::new(LeptosOptions::builder().output_name("app").build()),
             options: Arc::new(options),
         };
         let service = attorn_server::router(&door).into_make_service_with_connect_info::<Peer>();
