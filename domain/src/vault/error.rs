@@ -4,7 +4,7 @@ use crate::{keyring, storage};
 
 /// Why an account must be linked again. The word is stored and sent; the
 /// sentence is for people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The provider says that the grant was revoked or has lapsed.
     Revoked,

@@ -223,6 +223,11 @@ impl Flight {
                     if !tx.still_holds(&holding).await? {
                         return Ok::<_, storage::Error>(None);
                     }
+                    // Stored since we looked, by a holder that was stopped for long.
+                    if tx.candidate(&account, kind, &parent).await?.is_some() {
+                        tx.release_lease(&holding).await?;
+                        return Ok(None);
+                    }
                     let same = tx
                         .execute(
                             "update provider_grants set state = 'leased', updated_at = $5 where account_id = $1 \
@@ -353,14 +358,16 @@ impl Flight {
         loop {
             let (account, kind, epoch) = (self.account_id.clone(), self.kind, held.grant.epoch);
             let (sealed, parent) = (sealed.clone(), parent.clone());
+            let holder = self.holder.clone();
             let stored = self
                 .engine
                 .store
                 .write(move |tx| {
                     let (account, sealed, parent) =
                         (account.clone(), sealed.clone(), parent.clone());
+                    let holder = holder.clone();
                     Box::pin(async move {
-                        tx.keep_candidate(&account, kind, epoch, &parent, &sealed)
+                        tx.keep_candidate(&account, kind, epoch, &parent, (&holder, &sealed))
                             .await
                     })
                 })
@@ -424,7 +431,7 @@ impl Flight {
         let account = held.row.account.clone();
         let lock_key = held.grant.lock_key.clone();
         let own = self.lease.as_ref().map(|(holding, _)| holding.clone());
-        let candidate = candidate.id;
+        let (candidate, stored_by) = (candidate.id, candidate.holder);
         let chosen = self
             .engine
             .store
@@ -432,6 +439,7 @@ impl Flight {
                 let (account, parent, new) = (account.clone(), parent.clone(), new.clone());
                 let (api_base, candidate) = (api_base.clone(), candidate.clone());
                 let (lock_key, own) = (lock_key.clone(), own.clone());
+                let stored_by = stored_by.clone();
                 Box::pin(async move {
                     if !tx.swap_grant(&account.id, kind, (epoch, &parent), &new).await? {
                         return Ok::<_, storage::Error>(false);
@@ -439,8 +447,8 @@ impl Flight {
                     tx.settle_candidate(&account.id, kind, &candidate).await?;
                     if let Some(own) = own {
                         tx.release_lease(&own).await?;
-                    } else {
-                        tx.release_dead_lease(&account.id, kind, &lock_key).await?;
+                    } else if let Some(holder) = &stored_by {
+                        tx.release_dead_lease(&lock_key, holder).await?;
                     }
                     tx.end_intents(&account.id, kind, None, "stored", None).await?;
                     tx.execute(
@@ -457,6 +465,9 @@ impl Flight {
                     .await?;
                     let (ill, well) = (ConnectionState::InvalidClient, ConnectionState::Active);
                     tx.mark_connection(&account.connection, ill, well, "").await?;
+                    if kind == TokenKind::User {
+                        tx.mark_mended(&account.id).await?;
+                    }
                     tx.record(
                         Event::new(Kind::GrantRefreshed)
                             .person(&account.person_id)
@@ -481,15 +492,18 @@ impl Flight {
         let held = self.held()?;
         let (kind, epoch) = (self.kind, held.grant.epoch);
         let account = held.row.account.clone();
+        let parent = held.grant.refresh_hash.clone().unwrap_or_default();
         let (intent, lease) = (self.intent.clone(), self.lease.take());
         let holding = lease.map(|(holding, _)| holding);
-        self.engine
+        let settled = self
+            .engine
             .store
             .write(move |tx| {
                 let (account, intent) = (account.clone(), intent.clone());
                 let (settlement, holding) = (settlement.clone(), holding.clone());
+                let parent = parent.clone();
                 Box::pin(async move {
-                    let (outcome, state, detail) = match &settlement {
+                    let (outcome, mut state, detail) = match &settlement {
                         Settlement::NotDone => ("not_sent", "fresh", "not_done"),
                         Settlement::Unknown => ("unknown", "unknown", "unanswered"),
                         Settlement::Refused(code) | Settlement::ClientRefused(code) => {
@@ -501,7 +515,13 @@ impl Flight {
                         tx.end_intents(&account.id, kind, Some(&intent), outcome, Some(detail))
                             .await?;
                     }
-                    let moved = !tx.mark_grant(&account.id, kind, epoch, state).await?;
+                    // A no to this call says nothing about an earlier one.
+                    if state == "fresh" && tx.unresolved(&account.id, kind, &parent).await? {
+                        state = "unknown";
+                    }
+                    // An answer stored meanwhile, by a holder that was stopped for long, counts.
+                    let moved = tx.candidate(&account.id, kind, &parent).await?.is_some()
+                        || !tx.mark_grant(&account.id, kind, epoch, state).await?;
                     if let Some(holding) = &holding {
                         tx.release_lease(holding).await?;
                     }
@@ -512,7 +532,7 @@ impl Flight {
                     }
                     if moved {
                         // Linked again meanwhile: this answer is about the grant before.
-                        return Ok::<_, storage::Error>(());
+                        return Ok::<_, storage::Error>(Step::Moved);
                     }
                     tx.record(
                         Event::new(Kind::RefreshFailed)
@@ -526,11 +546,11 @@ impl Flight {
                         tx.mark_reconnect(&account.id, &account.person_id, *reason)
                             .await?;
                     }
-                    Ok(())
+                    Ok(Step::Settled)
                 })
             })
             .await?;
-        Ok(Step::Settled)
+        Ok(settled)
     }
 
     /// Lets go of the lease. If the database is away, time does it.

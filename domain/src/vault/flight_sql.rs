@@ -6,6 +6,8 @@ use crate::storage::{Error, Tx, Value};
 /// A stored answer that was not chosen yet.
 pub(super) struct CandidateRow {
     pub id: String,
+    /// Who stored it.
+    pub holder: Option<String>,
     pub sealed: Vec<u8>,
 }
 
@@ -99,7 +101,7 @@ impl Tx {
         parent: &[u8],
     ) -> Result<Option<CandidateRow>, Error> {
         self.optional(
-            "select id, sealed from refresh_candidates where account_id = $1 and token_kind = $2 and parent_hash = $3 \
+            "select id, holder, sealed from refresh_candidates where account_id = $1 and token_kind = $2 and parent_hash = $3 \
              and chosen_at is null order by created_at desc, id desc limit 1",
             vec![account.into(), kind.word().into(), parent.into()],
         )
@@ -107,6 +109,7 @@ impl Tx {
         .map(|row| {
             Ok(CandidateRow {
                 id: row.get("id")?,
+                holder: row.get("holder")?,
                 sealed: row.get("sealed")?,
             })
         })
@@ -162,7 +165,7 @@ impl Tx {
         kind: TokenKind,
         epoch: i64,
         parent: &[u8],
-        sealed: &[u8],
+        (holder, sealed): (&str, &[u8]),
     ) -> Result<bool, Error> {
         let living = self
             .execute(
@@ -175,9 +178,9 @@ impl Tx {
         }
         let (id, now) = (self.new_id("cnd"), self.now());
         self.execute(
-            "insert into refresh_candidates (id, account_id, token_kind, epoch, parent_hash, sealed, created_at) \
-             values ($1, $2, $3, $4, $5, $6, $7) on conflict (account_id, token_kind, epoch, parent_hash) \
-             do update set sealed = excluded.sealed, created_at = excluded.created_at, chosen_at = null",
+            "insert into refresh_candidates (id, account_id, token_kind, epoch, parent_hash, sealed, holder, created_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (account_id, token_kind, epoch, parent_hash) \
+             do update set sealed = excluded.sealed, holder = excluded.holder, created_at = excluded.created_at, chosen_at = null",
             vec![
                 id.into(),
                 account.into(),
@@ -185,6 +188,7 @@ impl Tx {
                 epoch.into(),
                 parent.into(),
                 sealed.into(),
+                holder.into(),
                 now.into(),
             ],
         )
@@ -212,18 +216,17 @@ impl Tx {
         Ok(())
     }
 
-    /// Lets go of the lease of a holder whose answer we found stored.
+    /// Lets go of the lease of a holder whose answer we found stored: its call
+    /// is over. Somebody else's, who took it over and asks, stays.
     pub(super) async fn release_dead_lease(
         &mut self,
-        account: &str,
-        kind: TokenKind,
         lock_key: &str,
+        holder: &str,
     ) -> Result<(), Error> {
         let freed = self
             .execute(
-                "update refresh_leases set released = true where lock_key = $1 and not released and holder in \
-                 (select holder from refresh_intents where account_id = $2 and token_kind = $3 and outcome is null)",
-                vec![lock_key.into(), account.into(), kind.word().into()],
+                "update refresh_leases set released = true where lock_key = $1 and holder = $2 and not released",
+                vec![lock_key.into(), holder.into()],
             )
             .await?;
         if freed > 0 {

@@ -72,6 +72,15 @@ impl Held {
         Place::token(column, self.id(), self.kind, &self.travel())
     }
 
+    /// Whether an answer lies stored that was not chosen yet.
+    pub async fn has_answer(&self, engine: &Engine) -> Result<bool, Error> {
+        let Some(parent) = &self.grant.refresh_hash else {
+            return Ok(false);
+        };
+        let mut rx = engine.store.reader().await?;
+        Ok(rx.candidate(self.id(), self.kind, parent).await?.is_some())
+    }
+
     /// The access token, whether it lives or not.
     pub fn access(&self) -> Result<Option<Secret<String>>, keyring::Error> {
         self.grant

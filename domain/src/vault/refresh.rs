@@ -111,7 +111,8 @@ pub(super) async fn fresh_after(
         let held = Held::load(engine, account_id, kind)
             .await?
             .ok_or(Error::NotFound)?;
-        if held.grant.ended {
+        // An answer may have been stored after everybody had stopped waiting.
+        if held.grant.ended && !held.has_answer(engine).await? {
             return Err(reconnect(engine, &held, stored_reason(&held)));
         }
         if held.stored.connection.state == ConnectionState::Disabled {
@@ -120,7 +121,7 @@ pub(super) async fn fresh_after(
         let epoch = held.grant.epoch;
         let now = engine.now();
         let left = held.grant.access_expires_at.map(|at| at - now);
-        let is_spent = spent == Some(epoch);
+        let is_spent = spent == Some(epoch) || held.grant.ended;
         let lives =
             !is_spent && held.grant.access_sealed.is_some() && left.is_none_or(|left| left > 0);
         let must = !lives

@@ -199,6 +199,17 @@ impl Tx {
         Ok(())
     }
 
+    /// The account does not need its person after all: an answer was found that
+    /// came later than anybody waited for it.
+    pub(super) async fn mark_mended(&mut self, account: &str) -> Result<(), Error> {
+        self.execute(
+            "update accounts set state = 'linked', state_reason = null, updated_at = $2 where id = $1 and state = 'reconnect'",
+            vec![account.into(), self.now().into()],
+        )
+        .await?;
+        Ok(())
+    }
+
     /// Notes the use of an account, to the minute.
     pub(super) async fn note_use(&mut self, account: &AccountUse) -> Result<(), Error> {
         let now = self.now();

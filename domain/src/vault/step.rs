@@ -2,8 +2,8 @@
 //!
 //! [`step`] takes where a refresh stands and what just happened, and answers
 //! where it stands then and the one thing to do next. `refresh.rs` does these
-//! things for real; the tests at the foot do them against a model world with
-//! crashes and several instances.
+//! things for real; `step_model` tries every schedule of several instances with
+//! crashes and lost answers against a model of the rest.
 //!
 //! The order that promise 1 rests on: lease → durable intent → provider call →
 //! answer sealed as a candidate → compare-and-swap makes it current → only then
@@ -16,13 +16,13 @@ use super::Reason;
 const TRIES: u8 = 4;
 
 /// Where a refresh stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct State {
     phase: Phase,
     tries: u8,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Start,
     /// Reading the grant, with the lease or without.
@@ -49,14 +49,14 @@ enum Phase {
     Over,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Then {
     Again,
     Finish(Outcome),
 }
 
 /// What a look at the rows showed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct View {
     /// The account was unlinked.
     pub gone: bool,
@@ -73,7 +73,7 @@ pub(super) struct View {
 }
 
 /// What just happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Event {
     Begin,
     Seen(View),
@@ -109,10 +109,12 @@ pub(super) enum Event {
     /// The compare-and-swap failed: the grant moved. The candidate stays.
     NotChosen,
     Settled,
+    /// The grant moved meanwhile, or an answer was stored: look again.
+    Moved,
 }
 
 /// What a provider's no means.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Refusal {
     /// `invalid_grant`.
     Grant,
@@ -123,7 +125,7 @@ pub(super) enum Refusal {
 }
 
 /// The one thing to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Effect {
     /// Read account, grant, candidates and open intents.
     Look,
@@ -148,7 +150,7 @@ pub(super) enum Effect {
 }
 
 /// How an intent ends without a new token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Settlement {
     /// Nothing was done at the provider.
     NotDone,
@@ -163,7 +165,7 @@ pub(super) enum Settlement {
 }
 
 /// What a refresh came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {
     /// The grant is fresh.
     Fresh,
@@ -322,7 +324,9 @@ pub(super) fn step(state: &State, event: Event) -> (State, Effect) {
             },
             Event::Settled,
         ) => finish(outcome.clone()),
-        (Settling { then: Then::Again }, Event::Settled) => again(state),
+        (Settling { then: Then::Again }, Event::Settled) | (Settling { .. }, Event::Moved) => {
+            again(state)
+        }
         // No driver can bring this about; giving up for now loses nothing.
         (_, _) => finish(Outcome::Down {
             retry_after_s: None,
@@ -355,6 +359,9 @@ fn again(state: &State) -> (State, Effect) {
     )
 }
 
+#[cfg(test)]
+#[path = "step_model/mod.rs"]
+mod model;
 #[cfg(test)]
 #[path = "step_tests.rs"]
 mod tests;

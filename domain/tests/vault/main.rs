@@ -5,6 +5,7 @@ mod catalogue;
 mod connect;
 mod connection;
 mod grant_safety;
+mod late_answers;
 mod link;
 mod lookalike;
 mod matrix;
