@@ -1,5 +1,6 @@
 //! Tasks that run beside requests: the audit sequencer, the embedded agent,
 //! telling clients of decisions,
+//! refreshing grants ahead of their end,
 //! what falls due (expired approvals, lost calls, queued revocations, old rows).
 
 use std::future::Future;
@@ -37,6 +38,18 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             tell(
                 "revoking at providers",
                 vault::revocations::run_due(&engine, 20).await.map(|_| ()),
+            );
+        },
+    ));
+    // By itself: a slow provider keeps nothing else waiting.
+    tasks.spawn(repeat(
+        engine.clone(),
+        stop.clone(),
+        EVERY,
+        |engine| async move {
+            tell(
+                "refreshing ahead",
+                vault::ahead::run_due(&engine, 50).await.map(|_| ()),
             );
         },
     ));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::connections::{self, Stored};
 use super::envelope::{Column, DataKey, Place, Travel};
 use super::sql::{AccountRow, GrantRow, NewGrant};
-use super::{AccountState, Error, TokenKind};
+use super::{AccountState, Error, TokenKind, ahead};
 use crate::Engine;
 use crate::keyring;
 use crate::secret::Secret;
@@ -150,7 +150,12 @@ pub(super) fn seal_grant(
     let travel = travel(stored, kept.api_base.clone());
     let place = |column| Place::token(column, account_id, kind, &travel);
     let refresh = kept.refresh.as_deref().map(Secret::from);
+    let refreshes = kept.refresh.is_some();
+    let now = engine.now();
     Ok(NewGrant {
+        ahead_at: refreshes
+            .then(|| ahead::look_at(&*engine.rng, &stored.entry.refresh, now, kept.expires_at))
+            .flatten(),
         scopes: kept.scopes.clone(),
         access_sealed: key.seal(engine, &place(Column::Access), &kept.access)?,
         access_expires_at: kept.expires_at,

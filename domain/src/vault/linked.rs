@@ -310,13 +310,13 @@ impl Tx {
         .await?;
         self.execute(
             "insert into provider_grants (account_id, token_kind, lock_key, epoch, state, scopes, access_sealed, \
-             access_expires_at, refresh_sealed, refresh_hash, obtained_at, updated_at) \
-             values ($1, $2, $3, 1, 'fresh', $4, $5, $6, $7, $8, $9, $9) \
+             access_expires_at, refresh_sealed, refresh_hash, obtained_at, updated_at, ahead_at) \
+             values ($1, $2, $3, 1, 'fresh', $4, $5, $6, $7, $8, $9, $9, $10) \
              on conflict (account_id, token_kind) do update set lock_key = excluded.lock_key, \
              epoch = provider_grants.epoch + 1, state = excluded.state, scopes = excluded.scopes, \
              access_sealed = excluded.access_sealed, access_expires_at = excluded.access_expires_at, \
              refresh_sealed = excluded.refresh_sealed, refresh_hash = excluded.refresh_hash, \
-             obtained_at = excluded.obtained_at, updated_at = excluded.updated_at",
+             obtained_at = excluded.obtained_at, updated_at = excluded.updated_at, ahead_at = excluded.ahead_at",
             vec![
                 account.into(),
                 kind.word().into(),
@@ -327,6 +327,7 @@ impl Tx {
                 (&grant.refresh_sealed).into(),
                 (&grant.refresh_hash).into(),
                 now.into(),
+                grant.ahead_at.into(),
             ],
         )
         .await?;

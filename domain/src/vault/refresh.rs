@@ -39,6 +39,17 @@ impl TokenKind {
     }
 }
 
+impl std::str::FromStr for TokenKind {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        [Self::User, Self::Bot]
+            .into_iter()
+            .find(|kind| kind.word() == word)
+            .ok_or(())
+    }
+}
+
 /// A provider access token that lives.
 #[derive(Clone)]
 pub struct FreshToken {
@@ -53,9 +64,14 @@ pub struct FreshToken {
 }
 
 /// A token that has less than this left (milliseconds) is refreshed first.
-const TOO_SHORT_MS: i64 = 30_000;
+pub(super) const TOO_SHORT_MS: i64 = 30_000;
 /// A token that has less than this left is refreshed beside its use.
 const SOON_MS: i64 = 5 * 60_000;
+/// How long before its end a token that lives for `life` is refreshed beside its use.
+pub(super) fn soon(life: i64) -> i64 {
+    SOON_MS.min(life / 5)
+}
+
 /// How long a caller waits for a refresh (milliseconds); the refresh itself goes on.
 const PATIENCE_MS: i64 = 45_000;
 
@@ -127,15 +143,13 @@ pub(super) async fn fresh_after(
         let must = !lives
             || (left.is_some_and(|left| left < TOO_SHORT_MS)
                 && held.grant.refresh_sealed.is_some());
-        // If the lost answer spent the refresh token, presenting it again ends
-        // the grant, and this access token with it: not while it lives.
-        let hold = lives && held.grant.unknown && spends(&held);
+        let hold = lives && must_hold(&held);
         if !must || hold {
             let life = held
                 .grant
                 .access_expires_at
                 .map_or(0, |at| at - held.grant.obtained_at);
-            if left.is_some_and(|left| left < SOON_MS.min(life / 5))
+            if left.is_some_and(|left| left < soon(life))
                 && held.grant.refresh_sealed.is_some()
                 && !hold
             {
@@ -144,18 +158,14 @@ pub(super) async fn fresh_after(
             }
             return served(held);
         }
-        let outcome = match paused(engine, &held) {
-            Some(outcome) => outcome,
-            None => wait(engine, start(engine, &held)).await,
-        };
-        match outcome {
+        match ahead(engine, &held).await {
             // However short a token lives, it is released at least once.
             Outcome::Fresh if tries < 3 => {}
             Outcome::Gone => return Err(Error::NotFound),
             Outcome::Reconnect(reason) => return Err(reconnect(engine, &held, reason)),
             _ if lives => return served(held),
             Outcome::Refused(code) => return Err(refused(&held, &code)),
-            Outcome::Fresh | Outcome::Down { .. } => {
+            outcome @ (Outcome::Fresh | Outcome::Down { .. }) => {
                 let retry_after_s = match outcome {
                     Outcome::Down {
                         retry_after_s: Some(seconds),
@@ -172,13 +182,23 @@ pub(super) async fn fresh_after(
     }
 }
 
-/// Whether a refresh spends the refresh token at once, also when its answer is lost.
-fn spends(held: &Held) -> bool {
-    spends_at_once(
-        held.stored.entry.refresh.rule,
-        held.stored.entry.refresh.grace_seconds,
-    )
+/// Whether the grant is to be left alone while its access token lives: if the
+/// lost answer spent the refresh token, presenting it again ends the grant, and
+/// the access token with it.
+pub(super) fn must_hold(held: &Held) -> bool {
+    let entry = &held.stored.entry.refresh;
+    held.grant.unknown && spends_at_once(entry.rule, entry.grace_seconds)
 }
+
+/// Refreshes a grant that still lives, unless its provider is to be left alone.
+pub(super) async fn ahead(engine: &Engine, held: &Held) -> Outcome {
+    match paused(engine, held) {
+        Some(outcome) => outcome,
+        None => wait(engine, start(engine, held)).await,
+    }
+}
+
+/// Whether a refresh spends the refresh token at once, also when its answer is lost.
 
 fn spends_at_once(rule: RefreshRule, grace_s: i64) -> bool {
     matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0

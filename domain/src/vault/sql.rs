@@ -74,6 +74,8 @@ pub(super) struct NewGrant {
     pub access_expires_at: Option<i64>,
     pub refresh_sealed: Option<Vec<u8>>,
     pub refresh_hash: Option<Vec<u8>>,
+    /// When upkeep shall look at it.
+    pub ahead_at: Option<i64>,
 }
 
 impl Tx {
@@ -131,7 +133,7 @@ impl Tx {
         Ok(self
             .swap(
                 "update provider_grants set epoch = epoch + 1, state = 'fresh', scopes = $5, access_sealed = $6, \
-                 access_expires_at = $7, refresh_sealed = $8, refresh_hash = $9, obtained_at = $10, updated_at = $10 \
+                 access_expires_at = $7, refresh_sealed = $8, refresh_hash = $9, obtained_at = $10, updated_at = $10, ahead_at = $11 \
                  where account_id = $1 and token_kind = $2 and epoch = $3 and refresh_hash = $4 returning epoch",
                 vec![
                     account.into(),
@@ -144,6 +146,7 @@ impl Tx {
                     (&new.refresh_sealed).into(),
                     (&new.refresh_hash).into(),
                     now.into(),
+                    new.ahead_at.into(),
                 ],
             )
             .await?

@@ -1,5 +1,6 @@
 //! The vault against lookalike providers, over real HTTP.
 
+mod ahead;
 mod approved;
 mod catalogue;
 mod connect;
