@@ -237,6 +237,9 @@ pub(crate) mod ssr {
                     .map(|(name, value)| format!("{name}={value}"))
                     .collect(),
                 status: match connection.state {
+                    ConnectionState::Active if connection.unwell_since.is_some() => {
+                        Status::new(Tone::Bad, t("connection-unwell"))
+                    }
                     ConnectionState::Active => Status::new(Tone::Good, t("connection-active")),
                     ConnectionState::InvalidClient => {
                         Status::new(Tone::Bad, t("connection-invalid-client"))

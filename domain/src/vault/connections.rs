@@ -95,6 +95,8 @@ pub struct Connection {
     pub source: Source,
     /// Whether it works.
     pub state: ConnectionState,
+    /// Since when its provider does not answer (Unix milliseconds).
+    pub unwell_since: Option<i64>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// Unix milliseconds.
@@ -366,6 +368,7 @@ fn read(engine: &Engine, row: &Row) -> Result<Stored, Error> {
         scopes: row.json("connections", "scopes")?,
         source: row.word("connections", "source")?,
         state: row.word("connections", "state")?,
+        unwell_since: row.get("unwell_since")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     };
@@ -517,6 +520,30 @@ impl Tx {
             .await?;
             self.mark_reconnect(&id, &person, Reason::ConnectionChanged)
                 .await?;
+        }
+        Ok(())
+    }
+
+    /// The provider stopped answering, or answers again.
+    pub(super) async fn mark_health(
+        &mut self,
+        id: &str,
+        is_well: bool,
+    ) -> Result<(), storage::Error> {
+        let since = (!is_well).then(|| self.now());
+        let changed = self
+            .execute(
+                "update connections set unwell_since = $2 where id = $1 and (unwell_since is null) <> ($2 is null)",
+                vec![id.into(), since.into()],
+            )
+            .await?;
+        if changed > 0 {
+            self.record(
+                Event::new(Kind::ConnectionChanged)
+                    .data("connection", id)
+                    .data("provider", if is_well { "answers" } else { "silent" }),
+            );
+            self.signal(None, "connection", id);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::breaker::{Pass, Turn};
 use super::connections::ConnectionState;
 use super::flight_sql::Holding;
 use super::held::{Held, Kept, seal_grant};
@@ -21,8 +22,14 @@ const TAKEOVER_MS: i64 = SEND_BY_MS + CALL_TIMEOUT.as_millis() as i64 + 10_000;
 /// How often a waiter looks at the row itself: wake-ups are hints.
 const LOOK_AGAIN_MS: i64 = 1_000;
 
-/// Refreshes a grant that stood at `epoch` when the caller looked.
-pub(super) async fn fly(engine: &Engine, account_id: &str, kind: TokenKind, epoch: i64) -> Outcome {
+/// Refreshes a grant that stood at `epoch` when the caller looked. Also answers
+/// whether the provider was spared instead of asked.
+pub(super) async fn fly(
+    engine: &Engine,
+    account_id: &str,
+    kind: TokenKind,
+    epoch: i64,
+) -> (Outcome, bool) {
     let mut flight = Flight {
         engine: engine.clone(),
         account_id: account_id.to_owned(),
@@ -35,10 +42,12 @@ pub(super) async fn fly(engine: &Engine, account_id: &str, kind: TokenKind, epoc
         ),
         held: None,
         lease: None,
+        pass: None,
+        spared: false,
         intent: String::new(),
         answer: None,
     };
-    match flight.drive().await {
+    let outcome = match flight.drive().await {
         Ok(outcome) => outcome,
         Err(error) => {
             tracing::error!(%error, account = account_id, "a refresh could not be carried through");
@@ -48,7 +57,8 @@ pub(super) async fn fly(engine: &Engine, account_id: &str, kind: TokenKind, epoc
                 ambiguous: false,
             }
         }
-    }
+    };
+    (outcome, flight.spared)
 }
 
 struct Flight {
@@ -60,6 +70,10 @@ struct Flight {
     held: Option<Held>,
     /// The holding, and when we took it (monotonic).
     lease: Option<(Holding, i64)>,
+    /// Leave to make the call. Never kept while another's lease is waited for.
+    pass: Option<Pass>,
+    /// No leave was given.
+    spared: bool,
     intent: String,
     answer: Option<TokenAnswer>,
 }
@@ -132,6 +146,19 @@ impl Flight {
     }
 
     async fn take_lease(&mut self, over: Option<i64>) -> Result<Step, Error> {
+        if self.pass.is_none() {
+            let connection = &self.held()?.stored.connection.id;
+            let breaker = self.engine.vault.breakers.of(connection);
+            match breaker.pass(&*self.engine.clock).await {
+                Ok(pass) => self.pass = Some(pass),
+                Err(seconds) => {
+                    self.spared = true;
+                    return Ok(Step::NotDone {
+                        retry_after_s: Some(seconds),
+                    });
+                }
+            }
+        }
         let lock_key = self.held()?.grant.lock_key.clone();
         let holder = self.holder.clone();
         // Taken before the write: the time we may send is counted from here.
@@ -163,9 +190,12 @@ impl Flight {
             }
             // Freed between the two statements cannot be (one write), but a
             // counter that stands for nobody only costs one look more.
-            Err(counter) => Step::LeaseHeld {
-                counter: counter.unwrap_or(-1),
-            },
+            Err(counter) => {
+                self.pass = None;
+                Step::LeaseHeld {
+                    counter: counter.unwrap_or(-1),
+                }
+            }
         })
     }
 
@@ -309,6 +339,7 @@ impl Flight {
             kind: self.kind,
         };
         let answered = wire::ask_token(&self.engine, &held.stored, &secret, grant).await;
+        self.note_health(&answered).await;
         Ok(match answered {
             Ok(answer) => {
                 self.answer = Some(answer);
@@ -331,6 +362,32 @@ impl Flight {
                 }
             }
         })
+    }
+
+    /// Tells the breaker, and everybody else if it turned. With a token in hand
+    /// the write that makes it current does that: nothing comes before it.
+    async fn note_health(&mut self, answered: &Result<TokenAnswer, TokenError>) {
+        let (Some(pass), Ok(held)) = (self.pass.take(), self.held()) else {
+            return;
+        };
+        let now = self.engine.clock.monotonic();
+        let is_well = match pass.came_back(now, &self.account_id, answered) {
+            Turn::Opened => false,
+            Turn::Closed if answered.is_err() => true,
+            Turn::Closed | Turn::Same => return,
+        };
+        let connection = held.stored.connection.id.clone();
+        let marked = self
+            .engine
+            .store
+            .write(move |tx| {
+                let connection = connection.clone();
+                Box::pin(async move { tx.mark_health(&connection, is_well).await })
+            })
+            .await;
+        if let Err(error) = marked {
+            tracing::warn!(%error, "a connection's health could not be noted");
+        }
     }
 
     /// Seals and stores the answer, however long the database is away.
@@ -431,6 +488,7 @@ impl Flight {
         let account = held.row.account.clone();
         let lock_key = held.grant.lock_key.clone();
         let own = self.lease.as_ref().map(|(holding, _)| holding.clone());
+        let was_unwell = held.stored.connection.unwell_since.is_some();
         let (candidate, stored_by) = (candidate.id, candidate.holder);
         let chosen = self
             .engine
@@ -465,6 +523,9 @@ impl Flight {
                     .await?;
                     let (ill, well) = (ConnectionState::InvalidClient, ConnectionState::Active);
                     tx.mark_connection(&account.connection, ill, well, "").await?;
+                    if was_unwell {
+                        tx.mark_health(&account.connection, true).await?;
+                    }
                     if kind == TokenKind::User {
                         tx.mark_mended(&account.id).await?;
                     }

@@ -9,7 +9,7 @@
 //! - [`accounts`]: what a person has linked; unlinking. [`revocations`]: telling the provider.
 //! - [`permissions`]: what a person lets one client do with one account.
 //! - [`fresh_token`] and `step.rs`: one refresh at a time, never an answer lost.
-//! - [`ahead`]: refreshing before anybody waits for it.
+//! - [`ahead`]: refreshing before anybody waits for it. `breaker.rs`: sparing a provider that is unwell.
 //! - [`release`]: a provider token for a client. [`proxy`]: the call without the token.
 //!
 //! What always holds here: tokens lie sealed under the account's own data key,
@@ -20,6 +20,7 @@
 pub mod accounts;
 pub mod ahead;
 mod approved;
+mod breaker;
 pub mod connect;
 pub mod connections;
 pub mod discover;

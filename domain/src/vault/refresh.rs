@@ -11,6 +11,7 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
+use super::breaker::Breakers;
 use super::connections::ConnectionState;
 use super::held::Held;
 use super::providers::RefreshRule;
@@ -84,6 +85,7 @@ type GrantKey = (String, TokenKind);
 pub struct Memory {
     flights: Mutex<HashMap<GrantKey, Flight>>,
     pauses: Mutex<HashMap<GrantKey, Pause>>,
+    pub(super) breakers: Breakers,
     /// Grants whose lost answer is being asked for again within its grace time.
     regained: Mutex<HashSet<GrantKey>>,
 }
@@ -199,7 +201,6 @@ pub(super) async fn ahead(engine: &Engine, held: &Held) -> Outcome {
 }
 
 /// Whether a refresh spends the refresh token at once, also when its answer is lost.
-
 fn spends_at_once(rule: RefreshRule, grace_s: i64) -> bool {
     matches!(rule, RefreshRule::Rotates | RefreshRule::RotatesStrictly) && grace_s == 0
 }
@@ -262,9 +263,12 @@ fn start(engine: &Engine, held: &Held) -> Flight {
     };
     let (engine, epoch, entry) = (engine.clone(), held.grant.epoch, held.stored.entry.clone());
     tokio::spawn(async move {
-        let outcome = flight::fly(&engine, &grant.0, grant.1, epoch).await;
+        let (outcome, spared) = flight::fly(&engine, &grant.0, grant.1, epoch).await;
         let grace_s = entry.refresh.grace_seconds;
-        note(&engine, &grant, &outcome, entry.refresh.rule, grace_s);
+        // Whoever was not let through has no failure of its own.
+        if !spared {
+            note(&engine, &grant, &outcome, entry.refresh.rule, grace_s);
+        }
         // Off the list before anybody hears of it: whoever comes later looks anew.
         drop(landing);
         let lost = matches!(

@@ -257,6 +257,11 @@ pub(super) fn step(state: &State, event: Event) -> (State, Effect) {
             state.to(Waiting { counter }),
             Effect::AwaitLease { counter },
         ),
+        // The provider is being spared: nothing is held, nothing was asked.
+        (Leasing, Event::NotDone { retry_after_s }) => finish(Outcome::Down {
+            retry_after_s,
+            ambiguous: false,
+        }),
         // The holder may have left a result: look before taking anything.
         (Waiting { .. }, Event::LeaseFreed) => again(state),
         (Waiting { counter }, Event::LeaseOverdue) => (

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod approved;
+mod breaker;
 mod catalogue;
 mod connect;
 mod connection;
