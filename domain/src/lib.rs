@@ -25,6 +25,7 @@ pub mod limits;
 pub mod oauth;
 pub mod outbound;
 pub mod pace;
+pub mod rotation;
 pub mod secret;
 pub mod storage;
 #[cfg(any(test, feature = "testing"))]
@@ -36,7 +37,7 @@ use std::sync::Arc;
 
 use clock::Clock;
 use ids::Rng;
-use keyring::{KeyEncryption, Keyring};
+use keyring::{KeySet, Keyring};
 use outbound::Outbound;
 use secret::Secret;
 use storage::{Ground, Location, Store};
@@ -110,6 +111,8 @@ pub struct Inner {
     pub paces: pace::Paces,
     /// Who may do what how often.
     pub limits: limits::Limits,
+    /// Whose turn it is to wrap keys anew.
+    pub rotation: rotation::Turn,
 }
 
 /// What it takes to start an engine.
@@ -145,9 +148,10 @@ impl Engine {
     ///
     /// # Errors
     /// When the database or the keys cannot be opened; the sentence says why.
-    pub async fn start<F>(parts: Parts, kek: F) -> Result<Self, StartError>
+    pub async fn start<F, K>(parts: Parts, kek: F) -> Result<Self, StartError>
     where
-        F: FnOnce(bool) -> Result<Arc<dyn KeyEncryption>, keyring::Error>,
+        F: FnOnce(bool) -> Result<K, keyring::Error>,
+        K: Into<KeySet>,
     {
         let Parts {
             database,
@@ -159,8 +163,9 @@ impl Engine {
         } = parts;
         let ground = Ground::new(clock.clone(), rng.clone());
         let store = Store::open(&database, ground.clone()).await?;
-        let kek = kek(Keyring::is_new(&store).await?)?;
-        let keys = Keyring::open(&store, kek, &*rng).await?;
+        let set = kek(Keyring::is_new(&store).await?)?.into();
+        let keys = Keyring::open(&store, set, &*rng).await?;
+        rotation::check(&store, &keys).await?;
         ground.set_deployment(keys.deployment_id());
         let limits = limits::Limits::new(clock.clone(), &settings.quotas);
         Ok(Self(Arc::new(Inner {
@@ -177,6 +182,7 @@ impl Engine {
             vault: vault::Memory::default(),
             paces: pace::Paces::default(),
             limits,
+            rotation: rotation::Turn::default(),
         })))
     }
 

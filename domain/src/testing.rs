@@ -19,8 +19,8 @@ use url::Url;
 use crate::clock::ManualClock;
 use crate::identity::upstream::Upstream;
 use crate::identity::{self, NewPerson, Person, Role};
-use crate::ids::SeededRng;
-use crate::keyring::StaticKey;
+use crate::ids::{Rng, SeededRng};
+use crate::keyring::{KeySet, StaticKey};
 use crate::limits::Quotas;
 use crate::oauth::{
     self, Client, NewClient, Params, Source, TokenAnswer, TokenRequest, access, authorize, clients,
@@ -29,7 +29,7 @@ use crate::oauth::{
 use crate::outbound::{GuardedOutbound, HttpOutbound};
 use crate::secret::Secret;
 use crate::storage::Location;
-use crate::{Engine, Parts, Settings};
+use crate::{Engine, Parts, Settings, StartError};
 
 pub use names::ScriptedNames;
 
@@ -160,8 +160,29 @@ async fn engine(
     sign_in: Vec<Upstream>,
     names: &ScriptedNames,
 ) -> Engine {
+    let (parts, rng) = parts(location, clock, issuer, seed, quotas, sign_in, names);
+    Engine::start(parts, |_| Ok(key(7, &rng)))
+        .await
+        .expect("the engine starts")
+}
+
+/// A key-encryption key that tests know by one byte; that of every bench is 7.
+#[must_use]
+pub fn key(byte: u8, rng: &Arc<dyn Rng>) -> Arc<StaticKey> {
+    Arc::new(StaticKey::new(Secret::new([byte; 32]), rng.clone()))
+}
+
+fn parts(
+    location: &Location,
+    clock: &ManualClock,
+    issuer: &str,
+    seed: u64,
+    quotas: Quotas,
+    sign_in: Vec<Upstream>,
+    names: &ScriptedNames,
+) -> (Parts, Arc<dyn Rng>) {
     let guarded = GuardedOutbound::with_names(true, Arc::new(names.clone()));
-    let rng = Arc::new(SeededRng::new(seed));
+    let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(seed));
     let parts = Parts {
         database: location.clone(),
         clock: Arc::new(clock.clone()),
@@ -177,11 +198,7 @@ async fn engine(
             sign_in,
         },
     };
-    Engine::start(parts, |_| {
-        Ok(Arc::new(StaticKey::new(Secret::new([7; 32]), rng)))
-    })
-    .await
-    .expect("the engine starts")
+    (parts, rng)
 }
 
 impl Bench {
@@ -247,6 +264,44 @@ impl Bench {
             seed: seed + 1,
             _folder,
         }
+    }
+
+    /// As [`Bench::restart`], with these keys.
+    ///
+    /// # Errors
+    /// When it does not start with them.
+    pub async fn restart_with(
+        self,
+        keys: impl FnOnce(&Arc<dyn Rng>) -> KeySet,
+    ) -> Result<Self, StartError> {
+        let Self {
+            engine: old,
+            clock,
+            names,
+            location,
+            seed,
+            _folder,
+        } = self;
+        let settings = old.settings.clone();
+        old.store.close().await;
+        drop(old);
+        let (parts, rng) = parts(
+            &location,
+            &clock,
+            &settings.issuer,
+            seed + 1,
+            settings.quotas,
+            settings.sign_in,
+            &names,
+        );
+        Ok(Self {
+            engine: Engine::start(parts, |_| Ok(keys(&rng))).await?,
+            clock,
+            names,
+            location,
+            seed: seed + 1,
+            _folder,
+        })
     }
 
     /// Another instance on the same database and clock; `None` on SQLite, whose

@@ -17,6 +17,8 @@ const ALLOWED: &[&str] = &[
     "ids::",
     "keyring",
     "keyring::",
+    "rotation::WrappedRows",
+    "rotation::wrapped_rows",
     "secret::Secret",
     "storage",
     "storage::",

@@ -4,11 +4,15 @@
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use attorn_server::config::Config;
+use attorn_server::control;
 use attorn_server::serve::{self, Error};
 use clap::Subcommand;
 use domain::identity::{self, NewPerson, Role};
+use domain::ids::SystemRng;
+use domain::keyring::{FileKey, KeyEncryption as _};
 use domain::oauth::clients::{
     self, ClientKind, ClientState, Entrusted, NewClient, PrivilegedWorker, Source, WorkerGrant,
 };
@@ -117,13 +121,21 @@ pub enum Provider {
 /// `attorn keys …`
 #[derive(Subcommand)]
 pub enum Keys {
-    /// List the keys that sign tokens.
+    /// List the keys that sign tokens, and say which key wraps the vault.
     List,
     /// Make new ones: published now, signing in a day; the old ones end a day later.
     Rotate {
         /// Somebody else may have the old ones: they end at once, and all tokens with them.
         #[arg(long)]
         compromised: bool,
+        /// Not those: wrap the vault with the key that the configuration names now, while the server serves.
+        #[arg(long, conflicts_with = "compromised")]
+        vault_key: bool,
+    },
+    /// Make a file with a new key for the vault.
+    Create {
+        /// The file; it must not be there yet.
+        path: PathBuf,
     },
 }
 
@@ -367,8 +379,19 @@ fn judged(entries: &[providers::Provider]) -> (String, ExitCode) {
 
 /// `attorn keys`
 pub async fn keys(command: Keys, config: &Config) -> Result<ExitCode, Error> {
+    match &command {
+        Keys::Create { path } => {
+            let key = FileKey::create(path, Arc::new(SystemRng)).map_err(Error::new)?;
+            println!("{}\t{}", key.id(), path.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Keys::Rotate {
+            vault_key: true, ..
+        } => return carry_out(control::Ask::RotateVaultKey, config).await,
+        _ => {}
+    }
     let engine = serve::engine(config).await?;
-    if let Keys::Rotate { compromised } = command {
+    if let Keys::Rotate { compromised, .. } = command {
         let turn = if compromised {
             Turn::Compromised
         } else {
@@ -387,7 +410,23 @@ pub async fn keys(command: Keys, config: &Config) -> Result<ExitCode, Error> {
         };
         println!("{}\t{}\t{state}", key.kid, key.alg.name());
     }
+    println!("{}\twraps the vault", engine.keys.keks().wraps());
     engine.store.close().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has the server that owns the database do it, or does it here.
+async fn carry_out(ask: control::Ask, config: &Config) -> Result<ExitCode, Error> {
+    let words = match control::ask_running(config, &ask).await? {
+        Some(words) => words,
+        None => {
+            let engine = serve::engine(config).await?;
+            let outcome = control::carry_out(&engine, config, ask).await;
+            engine.store.close().await;
+            outcome?
+        }
+    };
+    println!("{words}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -104,6 +104,11 @@ pub struct Vault {
     /// The key itself, base64 of 32 bytes; only from the environment.
     #[serde(skip)]
     pub key: Option<Secret<String>>,
+    /// Files with keys that gave way to this one, until a rotation is done.
+    pub old_key_files: Vec<PathBuf>,
+    /// Such keys themselves; only from the environment.
+    #[serde(skip)]
+    pub old_keys: Vec<Secret<String>>,
 }
 
 impl Default for Vault {
@@ -111,6 +116,8 @@ impl Default for Vault {
         Self {
             key_file: PathBuf::from("attorn.key"),
             key: None,
+            old_key_files: Vec::new(),
+            old_keys: Vec::new(),
         }
     }
 }
@@ -315,6 +322,14 @@ where
     value.parse().map_err(|error| format!("{error}"))
 }
 
+/// The parts between commas.
+fn listed(value: &str) -> impl Iterator<Item = &str> {
+    value
+        .split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+}
+
 const KEYS: &[(&str, Setter)] = &[
     ("ATTORN_SERVER__LISTEN", |config, value| {
         parsed(value).map(|listen| config.server.listen = listen)
@@ -329,12 +344,7 @@ const KEYS: &[(&str, Setter)] = &[
         parsed(value).map(|path| config.server.tls_key = Some(path))
     }),
     ("ATTORN_SERVER__TRUSTED_PROXIES", |config, value| {
-        let proxies: Result<_, String> = value
-            .split(',')
-            .map(str::trim)
-            .filter(|one| !one.is_empty())
-            .map(parsed)
-            .collect();
+        let proxies: Result<_, String> = listed(value).map(parsed).collect();
         proxies.map(|proxies| config.server.trusted_proxies = proxies)
     }),
     ("ATTORN_SERVER__SITE_ROOT", |config, value| {
@@ -348,6 +358,14 @@ const KEYS: &[(&str, Setter)] = &[
     }),
     ("ATTORN_VAULT__KEY", |config, value| {
         config.vault.key = Some(Secret::from(value));
+        Ok(())
+    }),
+    ("ATTORN_VAULT__OLD_KEY_FILES", |config, value| {
+        config.vault.old_key_files = listed(value).map(PathBuf::from).collect();
+        Ok(())
+    }),
+    ("ATTORN_VAULT__OLD_KEYS", |config, value| {
+        config.vault.old_keys = listed(value).map(Secret::from).collect();
         Ok(())
     }),
     ("ATTORN_OAUTH__REGISTRATION", |config, value| {

@@ -9,6 +9,7 @@
 //! - `demo` (feature): sandbox providers, seeded people, the address that plays the person.
 
 pub mod config;
+pub mod control;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod door;

@@ -4,8 +4,10 @@ mod commands;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use attorn_server::config::{Config, LogFormat};
+use attorn_server::control;
 use attorn_server::serve::{self, Error};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
@@ -98,7 +100,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         tracing::warn!("{warning}");
     }
     match command {
-        Command::Serve(_) => serve_until_stopped(&config)
+        Command::Serve(_) => serve_until_stopped(&config, cli.config)
             .await
             .map(|()| ExitCode::SUCCESS),
         #[cfg(feature = "demo")]
@@ -119,7 +121,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
     }
 }
 
-async fn serve_until_stopped(config: &Config) -> Result<(), Error> {
+async fn serve_until_stopped(config: &Config, file: Option<PathBuf>) -> Result<(), Error> {
     commands::refuse_demo_folder(config)?;
     let engine = serve::engine(config).await?;
     serve::connections(&engine, config).await?;
@@ -134,6 +136,11 @@ async fn serve_until_stopped(config: &Config) -> Result<(), Error> {
                 config.server.listen
             ))
         })?;
+    let reload = Arc::new(move || {
+        let (config, _) = Config::load(file.as_deref(), std::env::vars()).map_err(Error::new)?;
+        Ok(config)
+    });
+    let _control = control::listen(&engine, config, reload)?;
     let door = serve::door(engine, config, None);
     let running = serve::start(door, listener, config).await?;
     tracing::info!(address = %running.address, issuer = %config.server.public_url, "serving");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use domain::clock::SystemClock;
 use domain::ids::{Rng, SystemRng};
-use domain::keyring::{self, FileKey, KeyEncryption, StaticKey};
+use domain::keyring::{self, FileKey, KeyEncryption, KeySet, StaticKey};
 use domain::outbound::{GuardedOutbound, HttpOutbound};
 use domain::storage::Location;
 use domain::vault::connections::{self, NewConnection, Source};
@@ -76,12 +76,37 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
                 .map_err(Error::new)?,
         },
     };
-    Engine::start(parts, |new| kek(config, new, rng))
+    let engine = Engine::start(parts, |new| key_set(config, new, &rng))
         .await
-        .map_err(Error::new)
+        .map_err(Error::new)?;
+    let (wraps, wanted) = (engine.keys.keks().wraps(), engine.keys.keks().wanted());
+    if wraps != wanted {
+        tracing::warn!(
+            "the vault is wrapped with {wraps}, the configuration names {wanted} first: run attorn keys rotate --vault-key"
+        );
+    }
+    Ok(engine)
 }
 
-fn kek(
+/// The keys that the configuration names. Makes a key file only for a new database.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn key_set(config: &Config, new: bool, rng: &Arc<dyn Rng>) -> Result<KeySet, keyring::Error> {
+    let mut others: Vec<Arc<dyn KeyEncryption>> = Vec::new();
+    for path in &config.vault.old_key_files {
+        others.push(Arc::new(FileKey::read(path, rng.clone())?));
+    }
+    for key in &config.vault.old_keys {
+        others.push(Arc::new(StaticKey::from_base64(key.expose(), rng.clone())?));
+    }
+    Ok(KeySet {
+        first: first_key(config, new, rng.clone())?,
+        others,
+    })
+}
+
+fn first_key(
     config: &Config,
     new: bool,
     rng: Arc<dyn Rng>,

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use domain::{Engine, agent, approval, audit, identity, oauth, vault};
+use domain::{Engine, agent, approval, audit, identity, oauth, rotation, vault};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -64,6 +64,7 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             );
             tell("sweeping codes", oauth::sweep(&engine).await.map(|_| ()));
             tell("turning keys", oauth::signing_keys::upkeep(&engine).await);
+            tell("wrapping keys anew", rotation::upkeep(&engine).await);
             tell(
                 "sweeping tickets",
                 vault::connect::sweep(&engine).await.map(|_| ()),

@@ -23,6 +23,7 @@ use crate::oauth::{
     Client, ClientKind, Code, GrantType, NewClient, OauthError, Params, RequestHead, Source,
     clients, token,
 };
+use crate::rotation::{WrappedRows, wrapped_rows};
 use crate::secret::Secret;
 use crate::storage;
 use crate::vault::AccessMode;
@@ -156,9 +157,9 @@ pub async fn start(
     let state = engine.new_token("att_st");
     let state_hash = engine.keys.hash("agent state", state.expose().as_bytes());
     let verifier = Secret::new(base64url(&ids::random::<32>(&*engine.rng)));
-    let sealed = engine
+    let (sealed, _) = engine
         .keys
-        .kek()
+        .keks()
         .wrap(verifier.expose().as_bytes(), &verifier_place(&state_hash))
         .await?;
     let session = session_hash(engine, session_id);
@@ -230,7 +231,7 @@ pub async fn finish(
     };
     let verifier = engine
         .keys
-        .kek()
+        .keks()
         .unwrap(&sealed, &verifier_place(&state_hash))
         .await?;
     let verifier = String::from_utf8_lossy(verifier.expose()).into_owned();
@@ -283,8 +284,15 @@ async fn refused(engine: &Engine, run_id: &str, error: &str) -> Result<(), stora
 pub(super) struct Held {
     key: Secret<[u8; 32]>,
     wrapped: Vec<u8>,
+    kek_id: String,
     refresh_sealed: Vec<u8>,
 }
+
+/// Rows with a data key, for a rotation of what wraps them.
+pub(crate) const WRAPPED: WrappedRows =
+    wrapped_rows!("agent_tokens", "person_id", "data_key", |id| place(
+        id, "data key"
+    ));
 
 fn place(person_id: &str, what: &str) -> Vec<u8> {
     format!("attorn agent token\0{CLIENT_ID}\0{person_id}\0{what}").into_bytes()
@@ -325,12 +333,12 @@ pub(super) async fn held(engine: &Engine, person_id: &str) -> Result<Option<Held
         .await?
         .agent_token(person_id, CLIENT_ID)
         .await?;
-    let Some((wrapped, refresh_sealed)) = row else {
+    let Some((wrapped, kek_id, refresh_sealed)) = row else {
         return Ok(None);
     };
     let key = engine
         .keys
-        .kek()
+        .keks()
         .unwrap(&wrapped, &place(person_id, "data key"))
         .await?;
     let key: [u8; 32] = key
@@ -341,6 +349,7 @@ pub(super) async fn held(engine: &Engine, person_id: &str) -> Result<Option<Held
     Ok(Some(Held {
         key: Secret::new(key),
         wrapped,
+        kek_id,
         refresh_sealed,
     }))
 }
@@ -352,16 +361,17 @@ async fn keep(engine: &Engine, person_id: &str, refresh: &Secret<String>) -> Res
         None => {
             let key = Secret::new(ids::random::<32>(&*engine.rng));
             let place = place(person_id, "data key");
-            let wrapped = engine.keys.kek().wrap(key.expose(), &place).await?;
+            let (wrapped, kek_id) = engine.keys.keks().wrap(key.expose(), &place).await?;
             Held {
                 key,
                 wrapped,
+                kek_id,
                 refresh_sealed: Vec::new(),
             }
         }
     };
     let sealed = held.seal(engine, person_id, "refresh", refresh.expose())?;
-    let (wrapped, kek_id) = (held.wrapped.clone(), engine.keys.kek().id().to_owned());
+    let (wrapped, kek_id) = (held.wrapped.clone(), held.kek_id.clone());
     let person = Arc::new(person_id.to_owned());
     engine
         .store

@@ -26,6 +26,7 @@ mod sql_tokens;
 mod steps;
 mod tools;
 
+pub(crate) use consent::WRAPPED;
 pub use drive::drive;
 pub use planner::{EXAMPLES, NotUnderstood, Plan};
 pub use runs::{Answer, Run, RunState, Step, StepState, WaitKind, WaitingFor};

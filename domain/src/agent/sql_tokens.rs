@@ -63,18 +63,24 @@ impl Tx {
             .transpose()
     }
 
-    /// Wrapped data key and sealed refresh token.
+    /// Wrapped data key, the id of what wrapped it, and the sealed refresh token.
     pub(super) async fn agent_token(
         &mut self,
         person_id: &str,
         client_id: &str,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, Error> {
-        let sql = "select data_key, refresh_sealed from agent_tokens where person_id = $1 and client_id = $2";
+    ) -> Result<Option<(Vec<u8>, String, Vec<u8>)>, Error> {
+        let sql = "select data_key, kek_id, refresh_sealed from agent_tokens where person_id = $1 and client_id = $2";
         let row = self
             .optional(sql, vec![person_id.into(), client_id.into()])
             .await?;
-        row.map(|row| Ok((row.get("data_key")?, row.get("refresh_sealed")?)))
-            .transpose()
+        row.map(|row| {
+            Ok((
+                row.get("data_key")?,
+                row.get("kek_id")?,
+                row.get("refresh_sealed")?,
+            ))
+        })
+        .transpose()
     }
 
     pub(super) async fn put_agent_token(

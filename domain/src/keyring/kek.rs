@@ -76,6 +76,11 @@ pub trait KeyEncryption: Send + Sync + 'static {
     async fn wrap(&self, plain: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error>;
     /// Unwraps what was wrapped for the same row.
     async fn unwrap(&self, wrapped: &[u8], aad: &[u8]) -> Result<Secret<Vec<u8>>, Error>;
+    /// Whether this looks like something that it wrapped; asked before it is
+    /// called with what another key may have wrapped.
+    fn may_have_wrapped(&self, _wrapped: &[u8]) -> bool {
+        true
+    }
 }
 
 /// A key held in this process: from the environment or a file.

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::sign::Signer;
 use super::tokens::{TokenKey, TokenKeys};
-use super::{Error, KeyEncryption};
+use super::{Error, Keks, KeySet};
+use crate::rotation::{WrappedRows, wrapped_rows};
 use crate::secret::Secret;
 use crate::storage::{self, Json, Row, Store, Tx};
 
@@ -166,7 +167,7 @@ impl SigningKey {
 
 /// All keys, opened. Those of tokens change as they take turns; the others stay.
 pub struct Keyring {
-    kek: Arc<dyn KeyEncryption>,
+    keks: Keks,
     deployment_id: String,
     hash: hmac::Key,
     mac: (String, hmac::Key),
@@ -289,11 +290,12 @@ struct MadeKey {
     id: String,
     purpose: Purpose,
     wrapped: Vec<u8>,
+    kek_id: String,
     public: Option<Jwk>,
 }
 
 async fn make_wrapped(
-    kek: &dyn KeyEncryption,
+    keks: &Keks,
     rng: &dyn crate::ids::Rng,
     position: usize,
     purpose: Purpose,
@@ -303,11 +305,12 @@ async fn make_wrapped(
         b64(&crate::ids::random::<12>(rng)).replace(['-', '_'], "x")
     );
     let key = make(purpose, &id, rng)?;
-    let wrapped = kek.wrap(key.private.expose(), &aad(&id)).await?;
+    let (wrapped, kek_id) = keks.wrap(key.private.expose(), &aad(&id)).await?;
     Ok(MadeKey {
         id,
         purpose,
         wrapped,
+        kek_id,
         public: key.public,
     })
 }
@@ -340,22 +343,15 @@ impl KeyRow {
     }
 }
 
+/// What a key of the ring is wrapped for.
 fn aad(id: &str) -> Vec<u8> {
     format!("attorn key\0{id}").into_bytes()
 }
 
-impl Tx {
-    async fn deployment(&mut self) -> Result<Option<(String, String)>, storage::Error> {
-        let row = self
-            .optional(
-                "select deployment_id, kek_id from deployment where id = 'self'",
-                vec![],
-            )
-            .await?;
-        row.map(|row| Ok((row.get("deployment_id")?, row.get("kek_id")?)))
-            .transpose()
-    }
+/// Keys of the ring, for a rotation of what wraps them.
+pub(crate) const WRAPPED: WrappedRows = wrapped_rows!("keys", "id", "wrapped", aad);
 
+impl Tx {
     async fn keys(&mut self) -> Result<Vec<KeyRow>, storage::Error> {
         let sql = "select id, purpose, alg, wrapped, kek_id, public_jwk, state, retired_at, \
                    coalesce(active_from, created_at) as active_from from keys \
@@ -386,7 +382,7 @@ impl Tx {
             .collect())
     }
 
-    async fn insert_key(&mut self, key: &MadeKey, kek_id: &str) -> Result<(), storage::Error> {
+    async fn insert_key(&mut self, key: &MadeKey) -> Result<(), storage::Error> {
         let now = self.now();
         self.execute(
             "insert into keys (id, purpose, alg, wrapped, kek_id, public_jwk, state, created_at) \
@@ -396,23 +392,13 @@ impl Tx {
                 key.purpose.word().into(),
                 key.purpose.alg().into(),
                 (&key.wrapped).into(),
-                kek_id.into(),
+                (&key.kek_id).into(),
                 key.public
                     .as_ref()
                     .map(|jwk| serde_json::to_string(&Json(jwk).0).unwrap_or_default())
                     .into(),
                 now.into(),
             ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Lets nobody else change keys until this write ends.
-    pub(crate) async fn hold_keys(&mut self) -> Result<(), storage::Error> {
-        self.execute(
-            "update deployment set adopted_at = adopted_at where id = 'self'",
-            vec![],
         )
         .await?;
         Ok(())
@@ -472,21 +458,13 @@ impl Tx {
     }
 }
 
-/// Whether the database has been used: a key file may be created only for one that was not.
-///
-/// # Errors
-/// The database's.
-pub(crate) async fn is_empty(store: &Store) -> Result<bool, storage::Error> {
-    Ok(store.reader().await?.deployment().await?.is_none())
-}
-
 impl Keyring {
     /// Whether the database has never been used: only then may a key file be created for it.
     ///
     /// # Errors
     /// The database's.
     pub async fn is_new(store: &Store) -> Result<bool, storage::Error> {
-        is_empty(store).await
+        Ok(store.reader().await?.deployment().await?.is_none())
     }
 
     /// Opens the keys of this database, making them if it is new.
@@ -495,23 +473,22 @@ impl Keyring {
     /// When the key-encryption key is not the one that wrapped them.
     pub async fn open(
         store: &Store,
-        kek: Arc<dyn KeyEncryption>,
+        set: KeySet,
         rng: &dyn crate::ids::Rng,
     ) -> Result<Self, Error> {
-        let deployment_id = Self::prepare(store, &*kek, rng).await?;
+        let (deployment_id, keks) = Self::prepare(store, set, rng).await?;
         let rows = store.reader().await?.keys().await?;
         let mut tokens = TokenKeys::default();
         let (mut hash, mut mac, mut log, mut vapid) = (None, None, None, None);
         let mut old_macs = HashMap::new();
         for row in rows {
-            if row.kek_id != kek.id() {
+            if !keks.knows(&row.kek_id) {
                 return Err(Error::Unavailable(format!(
-                    "the keys of this database were wrapped by {}, but the key given is {}",
+                    "the keys of this database were wrapped by {}, which the configuration does not give",
                     row.kek_id,
-                    kek.id()
                 )));
             }
-            let private = kek.unwrap(&row.wrapped, &aad(&row.id)).await?;
+            let private = keks.unwrap(&row.wrapped, &aad(&row.id)).await?;
             let active = row.state == "active";
             match row.purpose {
                 Purpose::Hash => hash = Some(hmac::Key::new(hmac::HMAC_SHA256, private.expose())),
@@ -559,7 +536,7 @@ impl Keyring {
             tokens: RwLock::new(Arc::new(tokens)),
             log: log.ok_or_else(missing)?,
             vapid: vapid.ok_or_else(missing)?,
-            kek,
+            keks,
         })
     }
 
@@ -569,7 +546,13 @@ impl Keyring {
     /// # Errors
     /// The database's; a key that does not open.
     pub(crate) async fn reload(&self, store: &Store) -> Result<(), Error> {
-        let rows = store.reader().await?.keys().await?;
+        let mut rx = store.reader().await?;
+        if let Some(deployment) = rx.deployment().await? {
+            // Another instance may have begun to wrap with another key.
+            self.keks.wrap_with(deployment.wraps())?;
+        }
+        let rows = rx.keys().await?;
+        drop(rx);
         let known = self.token_keys();
         let mut tokens = TokenKeys::default();
         for row in rows {
@@ -579,7 +562,7 @@ impl Keyring {
             let key = match known.0.iter().find(|known| known.key.kid == row.id) {
                 Some(known) => known.key.clone(),
                 None => {
-                    let private = self.kek.unwrap(&row.wrapped, &aad(&row.id)).await?;
+                    let private = self.keks.unwrap(&row.wrapped, &aad(&row.id)).await?;
                     let jwk = row.public.ok_or(Error::DoesNotOpen)?;
                     Arc::new(SigningKey::open(row.id, alg, private, jwk)?)
                 }
@@ -619,9 +602,10 @@ impl Keyring {
 
     pub(crate) async fn wrap_token_key(&self, new: NewTokenKey) -> Result<WrappedTokenKey, Error> {
         let private = new.made.private.expose();
+        let (wrapped, kek_id) = self.keks.wrap(private, &aad(&new.kid)).await?;
         Ok(WrappedTokenKey {
-            wrapped: self.kek.wrap(private, &aad(&new.kid)).await?,
-            kek_id: self.kek.id().to_owned(),
+            wrapped,
+            kek_id,
             kid: new.kid,
             alg: new.alg,
             public: new.made.public,
@@ -630,35 +614,35 @@ impl Keyring {
 
     async fn prepare(
         store: &Store,
-        kek: &dyn KeyEncryption,
+        set: KeySet,
         rng: &dyn crate::ids::Rng,
-    ) -> Result<String, Error> {
-        if let Some((deployment, kek_id)) = store.reader().await?.deployment().await? {
-            if kek_id != kek.id() {
-                return Err(Error::Unavailable(format!(
-                    "this database belongs to the key-encryption key {kek_id}, but the key given is {}",
-                    kek.id()
-                )));
-            }
-            Self::add_vapid(store, kek, rng).await?;
-            return Ok(deployment);
+    ) -> Result<(String, Keks), Error> {
+        let there = store.reader().await?.deployment().await?;
+        if let Some(deployment) = there {
+            // While one gives way to the other, both have wrapped something.
+            let keks = Keks::new(set.clone(), &deployment.kek_id)?;
+            keks.wrap_with(deployment.wraps())?;
+            Self::add_vapid(store, &keks, rng).await?;
+            return Ok((deployment.id, keks));
         }
+        let first = set.first.id().to_owned();
+        let keks = Keks::new(set, &first)?;
         let mut made = Vec::new();
         for (position, purpose) in ALL.into_iter().enumerate() {
-            made.push(make_wrapped(kek, rng, position, purpose).await?);
+            made.push(make_wrapped(&keks, rng, position, purpose).await?);
         }
         let deployment = format!(
             "dep_{}",
             b64(&crate::ids::random::<16>(rng)).replace(['-', '_'], "x")
         );
-        let (made, kek_id) = (Arc::new(made), kek.id().to_owned());
-        store
+        let (made, kek_id) = (Arc::new(made), first);
+        let id = store
             .write(move |tx| {
                 let (made, kek_id, deployment) = (made.clone(), kek_id.clone(), deployment.clone());
                 Box::pin(async move {
                     // Another instance may have been first; then its keys count.
-                    if let Some((first, _)) = tx.deployment().await? {
-                        return Ok(first);
+                    if let Some(first) = tx.deployment().await? {
+                        return Ok(first.id);
                     }
                     let now = tx.now();
                     tx.execute(
@@ -667,34 +651,30 @@ impl Keyring {
                     )
                     .await?;
                     for key in made.iter() {
-                        tx.insert_key(key, &kek_id).await?;
+                        tx.insert_key(key).await?;
                     }
-                    Ok(deployment)
+                    Ok::<_, storage::Error>(deployment)
                 })
             })
-            .await
+            .await?;
+        Ok((id, keks))
     }
 
     /// A database of a version that knew no Web Push gets the key for it.
-    async fn add_vapid(
-        store: &Store,
-        kek: &dyn KeyEncryption,
-        rng: &dyn crate::ids::Rng,
-    ) -> Result<(), Error> {
+    async fn add_vapid(store: &Store, keks: &Keks, rng: &dyn crate::ids::Rng) -> Result<(), Error> {
         let is_there = |rows: Vec<KeyRow>| rows.iter().any(|row| row.purpose == Purpose::Vapid);
         if is_there(store.reader().await?.keys().await?) {
             return Ok(());
         }
-        let made = make_wrapped(kek, rng, ALL.len(), Purpose::Vapid).await?;
-        let (made, kek_id) = (Arc::new(made), kek.id().to_owned());
+        let made = Arc::new(make_wrapped(keks, rng, ALL.len(), Purpose::Vapid).await?);
         store
             .write(move |tx| {
-                let (made, kek_id) = (made.clone(), kek_id.clone());
+                let made = made.clone();
                 Box::pin(async move {
                     // Another instance may be first; then its key counts.
                     tx.hold_keys().await?;
                     if !is_there(tx.keys().await?) {
-                        tx.insert_key(&made, &kek_id).await?;
+                        tx.insert_key(&made).await?;
                     }
                     Ok::<_, storage::Error>(())
                 })
@@ -709,10 +689,10 @@ impl Keyring {
         &self.deployment_id
     }
 
-    /// The key-encryption key, for data keys.
+    /// The key-encryption keys, for data keys.
     #[must_use]
-    pub fn kek(&self) -> &dyn KeyEncryption {
-        &*self.kek
+    pub const fn keks(&self) -> &Keks {
+        &self.keks
     }
 
     /// Keyed hash for a look-up by token, secret or session id. `domain`

@@ -32,9 +32,10 @@ use super::error::OauthError;
 use crate::approval::{self, Approval, State};
 use crate::audit::{Event, Kind};
 use crate::outbound::Ask;
+use crate::rotation::{WrappedRows, wrapped_rows};
 use crate::secret::Secret;
 use crate::storage::{self, Tx};
-use crate::vault::envelope::{DataKey, Place, Wrapped};
+use crate::vault::envelope::{DataKey, Place, Wrapped, key_row};
 use crate::{Engine, keyring};
 
 /// How often a client is tried: at once, then after 5, 10, 20, 40 and 80 seconds.
@@ -96,6 +97,12 @@ pub(crate) fn is_token(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
+
+/// Rows with a data key, for a rotation of what wraps them.
+pub(crate) const WRAPPED: WrappedRows =
+    wrapped_rows!("client_notifications", "approval_id", "data_key", |id| {
+        key_row("client_notifications", id)
+    });
 
 fn place(approval_id: &str, client_id: &str) -> Place {
     Place::of("client notification", &[approval_id, client_id])

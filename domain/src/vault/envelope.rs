@@ -28,13 +28,13 @@ impl DataKey {
     /// A new key for the row `id` of `table`, and how it is stored.
     pub async fn make(engine: &Engine, table: &str, id: &str) -> Result<(Self, Wrapped), Error> {
         let key = Zeroizing::new(crate::ids::random::<32>(&*engine.rng));
-        let kek = engine.keys.kek();
-        let wrapped = kek.wrap(key.as_slice(), &key_row(table, id)).await?;
+        let row = key_row(table, id);
+        let (wrapped, kek_id) = engine.keys.keks().wrap(key.as_slice(), &row).await?;
         Ok((
             Self(key),
             Wrapped {
                 key: wrapped,
-                kek_id: kek.id().to_owned(),
+                kek_id,
             },
         ))
     }
@@ -48,7 +48,7 @@ impl DataKey {
     ) -> Result<Self, Error> {
         let plain = engine
             .keys
-            .kek()
+            .keks()
             .unwrap(wrapped, &key_row(table, id))
             .await?;
         let key = plain
@@ -73,7 +73,8 @@ impl DataKey {
     }
 }
 
-fn key_row(table: &str, id: &str) -> Vec<u8> {
+/// What the data key of the row `id` of `table` is wrapped for.
+pub(crate) fn key_row(table: &str, id: &str) -> Vec<u8> {
     Place::of("data key", &[table, id]).0
 }
 

@@ -174,9 +174,9 @@ pub async fn start(engine: &Engine, ask: StartLink) -> Result<Url, Error> {
         redirect_uri: ask.redirect_uri.clone(),
     };
     let text = Secret::new(serde_json::to_vec(&kept).map_err(|_| Error::UnknownState)?);
-    let sealed = engine
+    let (sealed, _) = engine
         .keys
-        .kek()
+        .keks()
         .wrap(text.expose(), &place(&state_hash))
         .await?;
     let url = authorize_url(
@@ -397,7 +397,7 @@ async fn exchange(
 ) -> Result<Exchanged, Error> {
     let kept = engine
         .keys
-        .kek()
+        .keks()
         .unwrap(&attempt.sealed, &place(state_hash))
         .await?;
     let kept: Kept = serde_json::from_slice(kept.expose()).map_err(|_| Error::UnknownState)?;

@@ -47,6 +47,8 @@ mod refresh;
 mod release;
 pub mod revocations;
 mod revoke;
+#[cfg(test)]
+mod rotation_tests;
 mod scrub;
 mod shapes;
 mod sql;
@@ -61,3 +63,4 @@ pub use overrides::Overrides;
 pub use permissions::{AccessMode, Permission};
 pub use refresh::{FreshToken, Memory, TokenKind, fresh_token};
 pub use release::{OnBehalf, Release, Released, release};
+pub(crate) use sql::WRAPPED;

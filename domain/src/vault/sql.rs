@@ -1,8 +1,10 @@
 //! Rows of accounts and their grants.
 
 use super::accounts::Account;
+use super::envelope::key_row;
 use super::{Reason, TokenKind};
 use crate::audit::{Event, Kind};
+use crate::rotation::{WrappedRows, wrapped_rows};
 use crate::storage::{Error, Row, Tx};
 
 /// An account with what lies sealed beside it.
@@ -37,6 +39,19 @@ impl AccountRow {
         })
     }
 }
+
+/// Rows of this room with a data key, for a rotation of what wraps them.
+pub(crate) const WRAPPED: [WrappedRows; 3] = [
+    wrapped_rows!("connections", "id", "data_key", |id| key_row(
+        "connections",
+        id
+    )),
+    wrapped_rows!("accounts", "id", "data_key", |id| key_row("accounts", id)),
+    wrapped_rows!("revocations", "id", "data_key", |id| key_row(
+        "revocations",
+        id
+    )),
+];
 
 macro_rules! account_where {
     ($rest:literal) => {

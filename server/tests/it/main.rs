@@ -15,6 +15,7 @@ mod exchange;
 mod forms;
 mod house;
 mod introspect;
+mod keeping;
 mod limits;
 mod logout;
 mod me;

@@ -144,6 +144,18 @@ impl Process {
         self.folder.path().join("attorn.key")
     }
 
+    /// What the program says to a command, beside this server or not.
+    pub async fn command(&self, arguments: &[&str]) -> String {
+        run(&self.config(), arguments, "").await
+    }
+
+    /// Changes the configuration file; the server goes on with what it read.
+    pub fn configure(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.config(), text.replace(from, to)).unwrap();
+    }
+
     /// `kill -9`.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();

@@ -21,6 +21,8 @@ pub mod subscriptions;
 mod tests;
 pub mod vapid;
 
+pub(crate) use sql::WRAPPED;
+
 pub use send::{Outcome, Push, SendError, Topic, Urgency, send};
 
 use crate::secret::Secret;

@@ -3,7 +3,15 @@
 use super::subscriptions::{Subscription, TABLE, host};
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::rotation::{WrappedRows, wrapped_rows};
 use crate::storage::{self, Row, Tx};
+use crate::vault::envelope::key_row;
+
+/// Rows with a data key, for a rotation of what wraps them.
+pub(crate) const WRAPPED: WrappedRows =
+    wrapped_rows!("push_subscriptions", "id", "data_key", |id| key_row(
+        TABLE, id
+    ));
 
 /// A row, its MAC checked.
 #[derive(Clone)]
