@@ -9,6 +9,7 @@ nav-accounts = Accounts
 nav-approvals = Approvals
 nav-agent = Agent
 nav-activity = Activity
+nav-devices = Devices
 nav-admin = Admin
 nav-people = People
 nav-clients = Clients
@@ -62,6 +63,7 @@ broken-retry = Try again
 sign-in-title = Sign in
 sign-in-lede = to decide what agents may do for you
 sign-in-button = Sign in
+sign-in-passkey = Sign in with this device
 sign-in-with = Continue with { $provider }
 sign-in-problem-nobody = Nobody here goes by the address that provider verified. Ask an admin to add you, then try again.
 sign-in-problem-locked = You are locked out. An admin can unlock you.
@@ -214,6 +216,11 @@ decide-id = Request
 decide-deny = Deny
 decide-approve = Approve
 decide-foot = Nothing happens until you press a button.
+decide-with-device = Approve asks this device for your fingerprint, face or screen lock. Deny asks for nothing.
+decide-needs-script = Approving with your device needs JavaScript. Without it you can deny.
+decide-no-device = Only a device of yours can approve this, and none is set up.
+decide-set-up-device = Set up a device
+decide-on-hold = Only a device of yours can approve this. Yours came from a recovery code and counts
 decide-to-run = Back to the agent
 decide-to-approvals = Show all approvals
 verdict-approved = You approved. { $agent } can now do this once.
@@ -414,6 +421,52 @@ user-code-saved = Your code was saved.
 user-code-removed = No code is needed any more.
 settings-session = This session
 settings-session-text = Sign out on a computer you share.
+
+## Devices
+devices-title = Devices
+devices-lede = What you approve with. A device that is set up here signs your approvals with your fingerprint, face or screen lock.
+devices-empty-title = No device is set up yet
+devices-empty-text = Set up the phone or computer you are using now. From then on, what an agent does in your name needs its yes, and nobody can approve with your password alone.
+devices-impossible = Devices need an https address. Ask whoever runs this Attorn.
+device-ready = Ready
+device-on-hold = On hold
+device-bound = Key stays on the device
+device-synced = Key is kept by your password manager
+device-added-at = set up
+device-used = last used
+device-never-used = not used yet
+device-hold-text = It came from a recovery code, so it counts
+device-remove = Remove
+device-added = { $device } is set up.
+device-removed = The device was removed. It can no longer approve anything.
+device-add-title = Set up this device
+device-add-first = Your browser asks for your fingerprint, face or screen lock, and makes a key for Attorn (a passkey). Your fingerprint or face never leaves the device.
+device-add-confirm = First confirm with a device you have, then this one makes its own key (a passkey).
+device-add-recover = None of your devices can confirm this one. Use a recovery code: the new device then counts a day later.
+device-add-button = Set up this device
+device-name = Name of this device
+device-name-hint = So that you know it again: My phone, Laptop at work.
+device-needs-script = Setting up a device needs JavaScript.
+device-lost = I no longer have any of these devices
+device-sign-in-again = Sign in again
+recovery-title = Recovery codes
+recovery-text = For the day you lose your devices. Each code sets up one new device, which counts a day later.
+recovery-left = { $count ->
+    [0] You have no codes left.
+    [one] You have one code left.
+   *[other] You have { $count } codes left.
+}
+recovery-code = Recovery code
+recovery-code-hint = One of those you kept when you set up your first device.
+recovery-button = Make new codes
+recovery-fresh-first = This device is set up. Keep these recovery codes
+recovery-fresh = Your new recovery codes. The old ones no longer count
+recovery-fresh-text = They are shown this once. Print them, or keep them in a password manager, not on this device alone.
+passkey-cancelled = Your device did not confirm that it was you. Nothing was done; you can try again.
+passkey-unable = This browser cannot do that. Use another one, or another device.
+passkey-away = Attorn cannot be reached, or something went wrong. Nothing was done; try again.
+passkey-changed = What this page shows is not what would be signed. Load it again.
+passkey-known = This device is set up already.
 
 ## Admin
 column-state = State

@@ -68,6 +68,16 @@ pub struct FreshSecret {
     pub secret: String,
 }
 
+/// Recovery codes that were just made: the page shows them this once. In clear,
+/// so the server provides them for exactly one render.
+#[derive(Clone)]
+pub struct FreshCodes {
+    /// The codes.
+    pub codes: Vec<String>,
+    /// Whether they came with the person's first device.
+    pub first: bool,
+}
+
 /// The id of this request, as it stands in the log.
 #[derive(Clone, Debug, Default)]
 pub struct Trace(pub String);

@@ -74,6 +74,7 @@ pub(crate) enum Place {
     Approvals,
     Agent,
     Activity,
+    Devices,
     Settings,
     People,
     Clients,
@@ -97,7 +98,10 @@ const fn entry(place: Place, href: &'static str, words: &'static str, icon: Icon
     }
 }
 
-const EVERYBODY: [Entry; 5] = [
+/// How many of them the bar of a narrow screen has.
+const MAIN: usize = 5;
+
+const EVERYBODY: [Entry; 6] = [
     entry(Place::Overview, "/", "nav-overview", Icon::Overview),
     entry(Place::Accounts, "/accounts", "nav-accounts", Icon::Accounts),
     entry(
@@ -108,6 +112,7 @@ const EVERYBODY: [Entry; 5] = [
     ),
     entry(Place::Agent, "/agent", "nav-agent", Icon::Agent),
     entry(Place::Activity, "/activity", "nav-activity", Icon::Activity),
+    entry(Place::Devices, "/devices", "nav-devices", Icon::Device),
 ];
 
 const ADMINS: [Entry; 4] = [
@@ -256,6 +261,7 @@ pub(crate) fn console(viewer: &Viewer, pending: i64, head: Head, body: AnyView) 
                     <summary aria-label=t("nav-more")>{icon(Icon::Menu)}</summary>
                     <div>
                         <p class="muted">{viewer.email.clone()}</p>
+                        {links(&EVERYBODY[MAIN..], place, pending)}
                         {admin.then(|| links(&ADMINS, place, pending))}
                         <a class="rail-link" href="/settings">
                             {icon(Icon::Settings)}
@@ -288,7 +294,7 @@ pub(crate) fn console(viewer: &Viewer, pending: i64, head: Head, body: AnyView) 
                 <div class="page-body">{body}</div>
             </main>
             <nav class="bottom-bar" aria-label=t("nav-name-short")>
-                {links(&EVERYBODY, place, pending)}
+                {links(&EVERYBODY[..MAIN], place, pending)}
             </nav>
         </div>
     }

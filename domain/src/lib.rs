@@ -57,6 +57,8 @@ pub struct Settings {
     pub sign_in: Vec<identity::upstream::Upstream>,
     /// After how many days the keys of tokens give way to new ones; 0 is never.
     pub rotate_keys_days: u32,
+    /// Whose approvals of weight need a passkey.
+    pub passkey_policy: approval::PasskeyPolicy,
 }
 
 impl Settings {

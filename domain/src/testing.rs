@@ -16,6 +16,7 @@ use sqlx::Connection as _;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use crate::approval::PasskeyPolicy;
 use crate::clock::ManualClock;
 use crate::identity::upstream::Upstream;
 use crate::identity::{self, NewPerson, Person, Role};
@@ -85,10 +86,8 @@ async fn template() -> Template {
         let engine = engine(
             &Location::Sqlite(path.clone()),
             &clock,
-            ISSUER,
             0,
-            Quotas::default(),
-            Vec::new(),
+            settings(ISSUER, Quotas::default(), Vec::new()),
             &ScriptedNames::default(),
         )
         .await;
@@ -102,10 +101,8 @@ async fn template() -> Template {
     let engine = engine(
         &at(&server, &name),
         &clock,
-        ISSUER,
         0,
-        Quotas::default(),
-        Vec::new(),
+        settings(ISSUER, Quotas::default(), Vec::new()),
         &ScriptedNames::default(),
     )
     .await;
@@ -151,13 +148,23 @@ async fn database(folder: &tempfile::TempDir) -> Location {
     }
 }
 
+fn settings(issuer: &str, quotas: Quotas, sign_in: Vec<Upstream>) -> Settings {
+    Settings {
+        issuer: issuer.to_owned(),
+        instance: String::new(),
+        registration: oauth::RegistrationPolicy::Open,
+        quotas,
+        rotate_keys_days: 90,
+        passkey_policy: PasskeyPolicy::Enrolled,
+        sign_in,
+    }
+}
+
 async fn engine(
     location: &Location,
     clock: &ManualClock,
-    issuer: &str,
     seed: u64,
-    quotas: Quotas,
-    sign_in: Vec<Upstream>,
+    settings: Settings,
     names: &ScriptedNames,
 ) -> Engine {
     let (parts, rng) = parts(location, clock, issuer, seed, quotas, sign_in, names);
@@ -190,12 +197,8 @@ fn parts(
         outbound: Arc::new(HttpOutbound::new().expect("an outward client can be made")),
         guarded: Arc::new(guarded.expect("an outward client can be made")),
         settings: Settings {
-            issuer: issuer.to_owned(),
             instance: format!("test-{seed}"),
-            registration: oauth::RegistrationPolicy::Open,
-            quotas,
-            rotate_keys_days: 90,
-            sign_in,
+            ..settings
         },
     };
     (parts, rng)
@@ -214,12 +217,25 @@ impl Bench {
 
     /// As [`Bench::with_issuer`], with these limits, and providers to sign in with.
     pub async fn with(issuer: &str, quotas: Quotas, sign_in: Vec<Upstream>) -> Self {
+        Self::deciding(settings(issuer, quotas, sign_in)).await
+    }
+
+    /// As [`Bench::new`], where everybody needs a passkey for what is of weight.
+    pub async fn with_passkeys_needed() -> Self {
+        Self::deciding(Settings {
+            passkey_policy: PasskeyPolicy::Always,
+            ..settings(ISSUER, Quotas::default(), Vec::new())
+        })
+        .await
+    }
+
+    async fn deciding(settings: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let location = database(&folder).await;
         let clock = ManualClock::at(START);
         let names = ScriptedNames::default();
         Self {
-            engine: engine(&location, &clock, issuer, 1, quotas, sign_in, &names).await,
+            engine: engine(&location, &clock, 1, settings, &names).await,
             clock,
             names,
             location,
@@ -248,16 +264,7 @@ impl Bench {
         old.store.close().await;
         drop(old);
         Self {
-            engine: engine(
-                &location,
-                &clock,
-                &settings.issuer,
-                seed + 1,
-                settings.quotas,
-                settings.sign_in,
-                &names,
-            )
-            .await,
+            engine: engine(&location, &clock, seed + 1, settings, &names).await,
             clock,
             names,
             location,
@@ -315,10 +322,8 @@ impl Bench {
             engine(
                 &self.location,
                 &self.clock,
-                &settings.issuer,
                 self.seed + 1000,
-                settings.quotas,
-                settings.sign_in,
+                settings,
                 &self.names,
             )
             .await,

@@ -8,6 +8,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use domain::approval::PasskeyPolicy;
 use domain::identity::upstream::Upstream;
 use domain::limits::Quotas;
 use domain::oauth::RegistrationPolicy;
@@ -35,6 +36,8 @@ pub struct Config {
     pub limits: Quotas,
     /// The keys of tokens.
     pub keys: Keys,
+    /// What people are asked.
+    pub approvals: Approvals,
     /// Logs.
     pub log: Log,
     /// Providers added to the catalogue, as `providers.toml` has them.
@@ -182,6 +185,29 @@ impl Default for Keys {
     fn default() -> Self {
         Self { rotate_days: 90 }
     }
+}
+
+/// `[approvals]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Approvals {
+    /// Whose approvals of weight need a passkey: `enrolled` or `always`.
+    #[serde(deserialize_with = "policy")]
+    pub passkey: PasskeyPolicy,
+}
+
+impl Default for Approvals {
+    fn default() -> Self {
+        Self {
+            passkey: PasskeyPolicy::Enrolled,
+        }
+    }
+}
+
+fn policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PasskeyPolicy, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
 }
 
 /// `[outbound]`
@@ -396,6 +422,9 @@ const KEYS: &[(&str, Setter)] = &[
     ),
     ("ATTORN_KEYS__ROTATE_DAYS", |config, value| {
         parsed(value).map(|days| config.keys.rotate_days = days)
+    }),
+    ("ATTORN_APPROVALS__PASSKEY", |config, value| {
+        parsed(value).map(|policy| config.approvals.passkey = policy)
     }),
     ("ATTORN_LOG__FORMAT", |config, value| {
         config.log.format = match value {

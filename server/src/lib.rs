@@ -21,6 +21,7 @@ pub mod live;
 pub mod me;
 pub mod oauth;
 pub mod pages;
+pub mod passkeys;
 pub mod proxy;
 pub mod serve;
 pub mod session;
@@ -61,7 +62,8 @@ pub fn router(door: &Door) -> Router {
         .route("/readyz", get(health::ready))
         .route("/pkg/{file}", get(files::file))
         .route("/favicon.svg", get(files::file))
-        .route("/live.js", get(files::file));
+        .route("/live.js", get(files::file))
+        .route("/passkeys.js", get(files::file));
     #[cfg(feature = "demo")]
     let machines = match &door.options.demo_secret {
         Some(secret) => machines.route(

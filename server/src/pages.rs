@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use app::context::{
-    ConsentAsked, ConsentView, DeviceAsked, FormState, FormTargets, FreshSecret, LogoutAsked,
-    LogoutView, SignedIn as PageSignedIn, Trace, Viewer,
+    ConsentAsked, ConsentView, DeviceAsked, FormState, FormTargets, FreshCodes, FreshSecret,
+    LogoutAsked, LogoutView, SignedIn as PageSignedIn, Trace, Viewer,
 };
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -37,6 +37,8 @@ pub struct Extras {
     pub logout: Option<LogoutView>,
     /// A client secret that was just made, to be shown this once.
     pub fresh_secret: Option<FreshSecret>,
+    /// Recovery codes that were just made, to be shown this once.
+    pub fresh_codes: Option<FreshCodes>,
     /// Origins that a form of this page may lead to beside our own (CSP `form-action`).
     pub form_action: Vec<String>,
 }
@@ -171,6 +173,9 @@ fn contexts(
             provide_context(LogoutAsked(Arc::new(logout.clone())));
         }
         if let Some(fresh) = &extras.fresh_secret {
+            provide_context(fresh.clone());
+        }
+        if let Some(fresh) = &extras.fresh_codes {
             provide_context(fresh.clone());
         }
         let Some(response) = use_context::<ResponseOptions>() else {

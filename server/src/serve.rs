@@ -68,6 +68,7 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
             registration: config.oauth.policy(),
             quotas: config.limits,
             rotate_keys_days: config.keys.rotate_days,
+            passkey_policy: config.approvals.passkey,
             sign_in: config
                 .sign_in
                 .iter()

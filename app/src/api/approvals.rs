@@ -60,6 +60,22 @@ pub struct ApprovalPage {
     pub decided: Option<Stamp>,
     /// The run that asked.
     pub run_href: Option<String>,
+    /// How it is approved, if only a passkey may.
+    pub signing: Option<Signing>,
+}
+
+/// How a request is approved with a passkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signing {
+    /// What the browser asks the passkey with (JSON); none if the person has
+    /// none that counts now.
+    pub options: Option<String>,
+    /// What is signed: its SHA-256 is the challenge.
+    pub decision: String,
+    /// What the person reads, in the canonical form whose digest is signed.
+    pub shown: String,
+    /// Until when the person's devices are on hold, if they are.
+    pub on_hold: Option<Stamp>,
 }
 
 /// The approvals that wait for the person who asks.
@@ -84,11 +100,11 @@ pub async fn pending_count() -> Result<i64, ServerFnError> {
 
 #[cfg(feature = "ssr")]
 pub(crate) mod ssr {
-    use domain::approval::{self, Approval, CallState, Filter, State};
+    use domain::approval::{self, Approval, CallState, Decision, Filter, State};
     use domain::oauth;
 
     use super::super::{Problem, Seen, Status, Tone, stamp};
-    use super::{ApprovalPage, ApprovalRow};
+    use super::{ApprovalPage, ApprovalRow, Signing};
     use crate::words::{t, tv};
 
     /// How many approvals a page lists.
@@ -133,7 +149,28 @@ pub(crate) mod ssr {
             .ok_or(Problem::NotFound)?;
         let client = oauth::clients::get(&seen.engine, &approval.client_id).await?;
         let embedded = client.is_some_and(|client| client.embedded);
-        Ok(show(&approval, embedded, seen.engine.now()))
+        let mut page = show(&approval, embedded, seen.engine.now());
+        if approval.state == State::Pending {
+            page.signing = signing(seen, &approval).await?;
+        }
+        Ok(page)
+    }
+
+    async fn signing(seen: &Seen, approval: &Approval) -> Result<Option<Signing>, Problem> {
+        let signing = approval::signing(&seen.engine, approval).await?;
+        if !signing.needed {
+            return Ok(None);
+        }
+        let signed = approval::challenge(&seen.engine, approval, Decision::Approve);
+        let now = seen.engine.now();
+        Ok(Some(Signing {
+            options: signing
+                .challenge
+                .map(|challenge| challenge.to_json().to_string()),
+            decision: String::from_utf8_lossy(&signed.bytes()).into_owned(),
+            shown: approval.shown.canonical(),
+            on_hold: signing.on_hold_until.map(|until| stamp(now, until)),
+        }))
     }
 
     pub fn show(approval: &Approval, embedded: bool, now: i64) -> ApprovalPage {
@@ -163,6 +200,7 @@ pub(crate) mod ssr {
                 .run_id
                 .as_ref()
                 .map(|run| format!("/agent/runs/{run}")),
+            signing: None,
         }
     }
 

@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod activity;
 pub mod admin;
 pub mod approvals;
+pub mod devices;
 pub mod runs;
 
 use serde::{Deserialize, Serialize};

@@ -3,9 +3,10 @@
 
 use leptos::prelude::*;
 
+use super::devices::script;
 use super::{Asked, asked};
 use crate::api::approvals::{ApprovalPage, ssr};
-use crate::api::{Problem, Tone};
+use crate::api::{Problem, Stamp, Tone};
 use crate::parts::{Icon, facts, form_banner, icon, mark, pill, when};
 use crate::shell::alone;
 use crate::words::{t, tv};
@@ -106,24 +107,74 @@ fn asker(approval: &ApprovalPage) -> AnyView {
 }
 
 fn deciders(approval: &ApprovalPage) -> AnyView {
+    let signing = approval.signing.as_ref();
+    let options = signing.and_then(|signing| signing.options.clone());
+    let with_passkey = options.is_some();
+    let approve = match signing {
+        // Nothing that counts can approve it: only Deny, and why.
+        Some(signing) if !with_passkey => unable(signing.on_hold.as_ref()),
+        _ => view! {
+            <button
+                class="button primary large"
+                type="submit"
+                name="decision"
+                value="approve"
+                disabled=with_passkey
+                data-wakes=with_passkey
+            >
+                {t("decide-approve")}
+            </button>
+        }
+        .into_any(),
+    };
+    let how = with_passkey.then(|| {
+        view! {
+            <input type="hidden" name="passkey" />
+            <p class="field-hint">{t("decide-with-device")}</p>
+            <p class="field-error" role="alert" data-says hidden></p>
+            <noscript>
+                <p class="field-hint">{t("decide-needs-script")}</p>
+            </noscript>
+        }
+    });
     view! {
         <form
             class="deciders"
             method="post"
             action=format!("/approve/{}", approval.id)
             autocomplete="off"
+            data-passkey=with_passkey.then_some("approve")
+            data-options=options
+            data-decision=signing.map(|signing| signing.decision.clone())
+            data-shown=signing.map(|signing| signing.shown.clone())
         >
+            {how}
             <div class="two">
                 <button class="button large" type="submit" name="decision" value="deny">
                     {t("decide-deny")}
                 </button>
-                <button class="button primary large" type="submit" name="decision" value="approve">
-                    {t("decide-approve")}
-                </button>
+                {approve}
             </div>
         </form>
+        {with_passkey.then(script)}
     }
     .into_any()
+}
+
+/// Why this person cannot approve it now.
+fn unable(on_hold: Option<&Stamp>) -> AnyView {
+    match on_hold {
+        Some(until) => view! {
+            <p class="field-hint">{t("decide-on-hold")} " " {when(until)}</p>
+        }
+        .into_any(),
+        None => view! {
+            <p class="field-hint">
+                {t("decide-no-device")} " " <a href="/devices">{t("decide-set-up-device")}</a>
+            </p>
+        }
+        .into_any(),
+    }
 }
 
 fn verdict(approval: &ApprovalPage) -> AnyView {

@@ -11,7 +11,10 @@
 //! | `/accounts/{id}` | `/accounts/{id}/unlink`, `/accounts/{id}/default` | |
 //! | `/accounts/{id}` | `/permissions/{id}` | `action` = `pause`, `resume`, `revoke`; `return_to` |
 //! | `/connected-accounts/connect` | the same | `ticket`; `account` = an account, `new`; `decision` = `continue`, `cancel` |
-//! | `/approve/{id}` | the same | `decision` = `approve`, `deny` |
+//! | `/approve/{id}` | the same | `decision` = `approve`, `deny`; `passkey` (what the browser answered) |
+//! | `/devices` | the same | `name`, `passkey` |
+//! | `/devices` | `/devices/codes`, `/devices/{id}/remove` | `passkey`; nothing |
+//! | `/sign-in` | `/sign-in/passkey` | `passkey`, `return_to` |
 //! | `/agent` | `/agent/runs` | `prompt` |
 //! | `/agent/runs/{id}` | `/agent/runs/{id}/cancel` | |
 //! | `/authorize/decision` | the page of `/authorize` | `decision` = `allow`, `deny`; `account` (repeated); the original parameters |
@@ -24,7 +27,7 @@
 //! | `/admin/connections` | the same | `id`, `provider`, `client_id`, `client_secret`, `scopes` (separated by spaces) |
 //!
 //! What a page reads from its address: `/accounts?linked={account}`,
-//! `?unlinked=1&until={ms}`, `?link=denied|failed|invalid&connection=`;
+//! `?unlinked=1&until={ms}`, `/devices?added={passkey}`, `?removed=1`, `?link=denied|failed|invalid&connection=`;
 //! `/accounts/link/{connection}?client=&run=&return_to=`; `/agent?prompt=&consent=`;
 //! `/agent/runs/{id}?link=`; `/activity?about=&before=`; `/settings?changed=password`;
 //! `/admin/people?created=1`; `/admin/audit?person=&client=&kind=&since=&until=&before=`.
@@ -42,6 +45,7 @@ mod connect;
 mod connections;
 mod consent;
 mod device;
+mod devices;
 mod link;
 mod overview;
 mod problem;
@@ -85,6 +89,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/agent/runs/:id") view=agent::run_page ssr=SsrMode::Async />
                 <Route path=path!("/authorize") view=consent::page ssr=SsrMode::Async />
                 <Route path=path!("/device") view=device::page ssr=SsrMode::Async />
+                <Route path=path!("/devices") view=devices::page ssr=SsrMode::Async />
                 <Route path=path!("/oidc/logout") view=sign_out::page ssr=SsrMode::Async />
                 <Route path=path!("/oidc/logout/done") view=sign_out::page ssr=SsrMode::Async />
                 <Route path=path!("/activity") view=activity::page ssr=SsrMode::Async />

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::devices::script;
 use super::problem::encode;
 use crate::context;
 use crate::parts::{Field, form_banner, text_field};
@@ -30,6 +31,7 @@ pub fn page() -> AnyView {
         .cloned()
         .unwrap_or_default();
     let others = others(&return_to);
+    let with_passkey = with_passkey(&return_to);
     let body = view! {
         <div class="sheet">
             <form class="form" method="post" action="/sign-in">
@@ -63,6 +65,7 @@ pub fn page() -> AnyView {
                     {t("sign-in-button")}
                 </button>
             </form>
+            {with_passkey}
             {others}
         </div>
     }
@@ -74,6 +77,29 @@ pub fn page() -> AnyView {
         body,
         Some(t("sign-in-foot")),
     )
+}
+
+/// Sign-in with a device that was set up. Shown by its script alone, where the
+/// browser has passkeys.
+fn with_passkey(return_to: &str) -> AnyView {
+    view! {
+        <form
+            class="others"
+            method="post"
+            action="/sign-in/passkey"
+            data-passkey="sign-in"
+            hidden
+        >
+            <input type="hidden" name="return_to" value=return_to.to_owned() />
+            <input type="hidden" name="passkey" />
+            <p class="field-error" role="alert" data-says hidden></p>
+            <button class="button large wide" type="submit" data-wakes>
+                {t("sign-in-passkey")}
+            </button>
+        </form>
+        {script()}
+    }
+    .into_any()
 }
 
 /// What came of a sign-in through another provider.

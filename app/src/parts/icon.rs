@@ -15,6 +15,7 @@ pub enum Icon {
     Clients,
     Connections,
     Audit,
+    Device,
     Settings,
     SignOut,
     Menu,
@@ -58,6 +59,9 @@ impl Icon {
                 "M5.5 2v3 M10.5 2v3 M3.8 5h8.4v2.2a4.2 4.2 0 0 1-8.4 0Z M8 11.4V14"
             }
             Self::Audit => "M4 2h6.2L13 4.8V14H4Z M10 2.2V5h2.8 M6.3 7.8h4.4 M6.3 10.6h4.4",
+            Self::Device => {
+                "M5.5 1.8h5a1 1 0 0 1 1 1v10.4a1 1 0 0 1-1 1h-5a1 1 0 0 1-1-1V2.8a1 1 0 0 1 1-1Z M7 11.9h2"
+            }
             Self::Settings => {
                 "M2.5 4.7h5.7 M11.8 4.7h1.7 M2.5 11.3h1.7 M7.8 11.3h5.7 M10 6.5a1.8 1.8 0 1 0 0-3.6 1.8 1.8 0 0 0 0 3.6Z M6 13.1a1.8 1.8 0 1 0 0-3.6 1.8 1.8 0 0 0 0 3.6Z"
             }

@@ -11,6 +11,7 @@ use super::call::ExactCall;
 use super::decide::event;
 use super::read::Approval;
 use super::render::{self, Shown};
+use super::signing;
 use super::sql::Kept;
 use super::state::State;
 use super::types::{self, Details};
@@ -201,6 +202,7 @@ pub async fn ask_showing(
         .keys
         .hash("auth_req_id", auth_req_id.expose().as_bytes());
     let now = engine.now();
+    let needs_passkey = signing::is_needed(engine, &person, &shown);
     let approval = Approval {
         id: ids::id("apr", now, &*engine.rng),
         client_id: client.id.clone(),
@@ -216,6 +218,7 @@ pub async fn ask_showing(
         shown,
         binding_message: binding_message.map(BindingMessage::into_text),
         nonce: ids::random(&*engine.rng),
+        needs_passkey,
         state: State::Pending,
         state_reason: None,
         interval_s: INTERVAL_S,

@@ -3,10 +3,12 @@
 use std::str::FromStr;
 
 use super::read::{Approval, DecisionMade};
+use super::signing::sign;
 use super::sql::Kept;
 use super::state::{Change, State};
 use crate::Engine;
 use crate::audit::{Event, Kind};
+use crate::identity::passkeys::{Answer, PasskeyError, Used};
 use crate::storage::{self, Tx};
 
 /// What the person chose.
@@ -46,6 +48,8 @@ impl FromStr for Decision {
 pub enum Channel {
     /// The decision page, with a signed-in session.
     Browser,
+    /// The decision page, signed by a passkey.
+    Passkey,
     /// The demo's own door: nobody really decided.
     Demo,
 }
@@ -56,6 +60,7 @@ impl Channel {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Browser => "browser",
+            Self::Passkey => "passkey",
             Self::Demo => "demo",
         }
     }
@@ -67,6 +72,7 @@ impl FromStr for Channel {
     fn from_str(word: &str) -> Result<Self, ()> {
         match word {
             "browser" => Ok(Self::Browser),
+            "passkey" => Ok(Self::Passkey),
             "demo" => Ok(Self::Demo),
             _ => Err(()),
         }
@@ -105,6 +111,12 @@ pub enum DecideError {
     /// Its time was up.
     #[error("the request has expired")]
     Expired,
+    /// Only a passkey of the person may approve it.
+    #[error("this request can only be approved with a passkey")]
+    NeedsPasskey,
+    /// The passkey's answer does not count. Nothing was decided.
+    #[error(transparent)]
+    Passkey(PasskeyError),
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -116,6 +128,8 @@ enum Done {
     NotFound,
     Already(State),
     Expired,
+    NeedsPasskey,
+    Refused(PasskeyError),
 }
 
 const fn event_of(change: Change) -> Kind {
@@ -189,12 +203,37 @@ pub(super) async fn carry_out(
 /// See [`DecideError`]; nothing is changed but a request whose time was up,
 /// which is then marked as expired.
 pub async fn decide(engine: &Engine, decide: Decide) -> Result<Approval, DecideError> {
+    decide_with(engine, decide, None).await
+}
+
+/// Decides with a passkey: `answer` is over the hash of
+/// [`challenge()`](super::challenge()).
+///
+/// # Errors
+/// See [`DecideError`]. A refused answer leaves its event, and nothing is decided.
+pub async fn decide_signed(
+    engine: &Engine,
+    decide: Decide,
+    answer: Answer,
+) -> Result<Approval, DecideError> {
+    let decide = Decide {
+        channel: Channel::Passkey,
+        ..decide
+    };
+    decide_with(engine, decide, Some(answer)).await
+}
+
+async fn decide_with(
+    engine: &Engine,
+    decide: Decide,
+    answer: Option<Answer>,
+) -> Result<Approval, DecideError> {
     let within = engine.clone();
     let done = engine
         .store
         .write(move |tx| {
-            let (engine, decide) = (within.clone(), decide.clone());
-            Box::pin(async move { decide_within(tx, &engine, &decide).await })
+            let (engine, decide, answer) = (within.clone(), decide.clone(), answer.clone());
+            Box::pin(async move { decide_within(tx, &engine, &decide, answer.as_ref()).await })
         })
         .await?;
     match done {
@@ -202,6 +241,8 @@ pub async fn decide(engine: &Engine, decide: Decide) -> Result<Approval, DecideE
         Done::NotFound => Err(DecideError::NotFound),
         Done::Already(State::Expired) | Done::Expired => Err(DecideError::Expired),
         Done::Already(state) => Err(DecideError::AlreadyDecided { state }),
+        Done::NeedsPasskey => Err(DecideError::NeedsPasskey),
+        Done::Refused(refused) => Err(DecideError::Passkey(refused)),
     }
 }
 
@@ -209,8 +250,9 @@ async fn decide_within(
     tx: &mut Tx,
     engine: &Engine,
     decide: &Decide,
+    answer: Option<&Answer>,
 ) -> Result<Done, storage::Error> {
-    let Some(kept) = tx.approval_kept(engine, &decide.approval_id).await? else {
+    let Some(mut kept) = tx.approval_kept(engine, &decide.approval_id).await? else {
         return Ok(Done::NotFound);
     };
     if kept.approval.person_id != decide.person_id {
@@ -226,6 +268,23 @@ async fn decide_within(
         Decision::Approve => Change::Approve,
         Decision::Deny => Change::Deny,
     };
+    if let Err(refused) = kept.approval.state.after(change) {
+        return Ok(Done::Already(refused.state));
+    }
+    if decide.decision == Decision::Approve {
+        // From now on by the row alone, whatever settings say later.
+        kept.approval.needs_passkey = kept.approval.needs_signature(tx, engine).await?;
+    }
+    let signed = match answer {
+        None if kept.approval.needs_passkey && change == Change::Approve => {
+            return Ok(Done::NeedsPasskey);
+        }
+        None => None,
+        Some(answer) => match sign(tx, engine, &kept.approval, decide.decision, answer).await? {
+            Ok(signed) => Some(signed),
+            Err(refused) => return Ok(Done::Refused(refused)),
+        },
+    };
     let (approval, event) = match carry_out(tx, engine, kept, change, None).await? {
         Ok(done) => done,
         Err(state) => return Ok(Done::Already(state)),
@@ -240,18 +299,35 @@ async fn decide_within(
             .user_agent
             .as_ref()
             .map(|text| text.chars().take(300).collect()),
+        evidence: signed
+            .as_ref()
+            .and_then(|(evidence, _)| serde_json::to_string(evidence).ok()),
         decided_at: approval.decided_at.unwrap_or_else(|| tx.now()),
     };
     tx.insert_decision(engine, &approval.id, &made).await?;
+    let event = facts(event, &approval, made, signed.map(|(_, used)| used));
+    tx.record(event);
+    Ok(Done::Moved(Box::new(approval)))
+}
+
+/// What the log says of a decision. With the evidence's digest in it, the log
+/// binds which passkey signed what.
+fn facts(event: Event, approval: &Approval, made: DecisionMade, used: Option<Used>) -> Event {
+    use evidence::digest::{base64url, sha256};
     let mut event = event
-        .data("channel", decide.channel.word())
+        .data("channel", made.channel.word())
         .data("decision", made.id)
-        .data(
-            "text_digest",
-            evidence::digest::base64url(&approval.shown.digest()),
-        );
+        .data("text_digest", base64url(&approval.shown.digest()));
     if let Some(digest) = &approval.call_digest {
-        event = event.data("call_digest", evidence::digest::base64url(digest));
+        event = event.data("call_digest", base64url(digest));
+    }
+    if let Some(used) = used {
+        event = event
+            .data("passkey", used.passkey.id.as_str())
+            .data("key", base64url(&used.passkey.key_digest()));
+    }
+    if let Some(evidence) = made.evidence {
+        event = event.data("evidence", base64url(&sha256(evidence.as_bytes())));
     }
     if let Some(address) = made.address {
         event = event.private("address", address);
@@ -259,8 +335,7 @@ async fn decide_within(
     if let Some(agent) = made.user_agent {
         event = event.private("user_agent", agent);
     }
-    tx.record(event);
-    Ok(Done::Moved(Box::new(approval)))
+    event
 }
 
 /// Takes a request back, for the client that made it.

@@ -3,6 +3,7 @@
 use super::call::{AgentCall, ExactCall, NotEqual};
 use super::decide::event;
 use super::read::CallState;
+use super::signing::is_proven;
 use super::state::State;
 use crate::Engine;
 use crate::audit::Kind;
@@ -30,6 +31,9 @@ pub enum CallError {
     /// It is later than ten minutes after the decision.
     #[error("the time to use the approval is over")]
     WindowClosed,
+    /// It needs a passkey's signature and has none that counts.
+    #[error("the approval carries no signature of a passkey that counts")]
+    Unsigned,
     /// The database.
     #[error(transparent)]
     Storage(#[from] storage::Error),
@@ -77,6 +81,11 @@ pub async fn consume_call(
                     .is_none_or(|end| tx.now() > end)
                 {
                     return Err(CallError::WindowClosed);
+                }
+                // The token may be older than what is known now: a passkey that
+                // was removed since, rows that another hand changed.
+                if !is_proven(tx, &engine, &approval).await? {
+                    return Err(CallError::Unsigned);
                 }
                 if !tx.begin_call(&id).await? {
                     return Err(CallError::AlreadyUsed);

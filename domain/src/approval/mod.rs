@@ -13,6 +13,9 @@
 //! - An approval is consumed before a token is issued for it, and an approved
 //!   call is noted before its first byte is sent: once, or not at all.
 //! - Decisions lie apart from approvals, so that several people can be asked.
+//! - Where a passkey is needed ([`PasskeyPolicy`]), its signature over exactly
+//!   this is kept, and judged again before a token is issued and before a call
+//!   is sent.
 //! - A row carries a MAC over everything in it; one that was changed by
 //!   another hand is refused on load.
 
@@ -30,6 +33,7 @@ pub mod push;
 mod read;
 mod redeem;
 mod render;
+mod signing;
 mod sql;
 mod state;
 pub mod types;
@@ -39,7 +43,9 @@ pub use ask_error::AskError;
 pub(crate) use binding::is_deceptive;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
-pub use decide::{Channel, Decide, DecideError, Decision, cancel, decide, expire_due};
+pub use decide::{
+    Channel, Decide, DecideError, Decision, cancel, decide, decide_signed, expire_due,
+};
 pub use execute::{CallEnd, CallError, call_ended, consume_call, settle_lost_calls};
 pub(crate) use lookalikes::is_lookalike;
 pub use memory::Memory;
@@ -53,6 +59,7 @@ pub use redeem::RedeemError;
 pub use redeem::poll_and_redeem;
 pub(crate) use redeem::{consume, poll};
 pub use render::{EnforcedBy, Field, Risk, Shown, visible};
+pub use signing::{PasskeyPolicy, Signing, challenge, evidence_of, signing};
 pub use state::{Change, Refused, State};
 
 /// How long an approved call may be made after the decision, in milliseconds.

@@ -40,6 +40,8 @@ pub struct Approval {
     pub binding_message: Option<String>,
     /// 128 random bits that a signed decision covers, used once.
     pub nonce: [u8; 16],
+    /// Whether only a passkey of the person may approve it.
+    pub needs_passkey: bool,
     /// Where it stands; a pending one whose time is up reads as expired.
     pub state: State,
     /// Why it was denied or cancelled, where somebody said so.
@@ -137,6 +139,9 @@ pub struct DecisionMade {
     pub address: Option<String>,
     /// With which program.
     pub user_agent: Option<String>,
+    /// What proves it, if a passkey signed it: the JSON text of
+    /// `evidence::decision::DecisionEvidence`.
+    pub evidence: Option<String>,
     /// Unix milliseconds.
     pub decided_at: i64,
 }
@@ -207,13 +212,13 @@ pub async fn pending_count(engine: &Engine, person_id: &str) -> Result<i64, stor
 /// The decisions on an approval, the first first.
 ///
 /// # Errors
-/// The database's.
+/// The database's; a row whose MAC is wrong is refused.
 pub async fn decisions(
     engine: &Engine,
     approval_id: &str,
 ) -> Result<Vec<DecisionMade>, storage::Error> {
     let mut reader = engine.store.reader().await?;
-    reader.decisions_of(approval_id).await
+    reader.decisions_of(engine, approval_id).await
 }
 
 /// The approval that an `auth_req_id` stands for. For the demo's own door;

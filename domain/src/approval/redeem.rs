@@ -4,6 +4,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::decide::{carry_out, expire_within};
 use super::read::Approval;
+use super::signing::is_proven;
 use super::state::{Change, State};
 use crate::Engine;
 use crate::ids;
@@ -33,7 +34,8 @@ pub enum RedeemError {
     /// `access_denied`
     #[error("the request was refused: {reason}")]
     AccessDenied {
-        /// `denied`, `cancelled`, or `blocked`: the person is locked or the client frozen.
+        /// `denied`, `cancelled`; `blocked`: the person is locked or the client
+        /// frozen; `unsigned`: it needs a passkey's signature and has none that counts.
         reason: &'static str,
     },
     /// `expired_token`
@@ -165,6 +167,9 @@ pub(crate) async fn consume(
         .max(kept.approval.expires_at);
     if tx.now() > last {
         return Err(RedeemError::ExpiredToken);
+    }
+    if kept.approval.state == State::Approved && !is_proven(tx, engine, &kept.approval).await? {
+        return Err(RedeemError::AccessDenied { reason: "unsigned" });
     }
     match carry_out(tx, engine, kept, Change::Consume, None).await? {
         Ok((approval, event)) => {

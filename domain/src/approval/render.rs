@@ -78,8 +78,14 @@ impl Shown {
     /// version and the language among it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
+        sha256(self.canonical().as_bytes())
+    }
+
+    /// The canonical form (RFC 8785): the text that evidence keeps.
+    #[must_use]
+    pub fn canonical(&self) -> String {
         let value = serde_json::to_value(self).unwrap_or(Value::Null);
-        sha256(&canonical(&value))
+        String::from_utf8_lossy(&canonical(&value)).into_owned()
     }
 }
 

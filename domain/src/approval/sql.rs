@@ -1,6 +1,6 @@
 //! The SQL of approvals, decisions and approved calls.
 
-use evidence::digest::base64url;
+use evidence::digest::{base64url, sha256};
 use evidence::json::canonical;
 use serde_json::{Value as JsonValue, json};
 
@@ -13,13 +13,14 @@ use crate::oauth::Delivery;
 use crate::storage::{Error, Json, Row, Tx, Value};
 
 const TABLE: &str = "approvals";
+const DECISIONS: &str = "decisions";
 
 /// Every column, and what became of the call.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select a.id, a.auth_req_hash, a.client_id, a.person_id, a.account_id, a.run_id, a.scopes, a.audience, \
-             a.details, a.details_type, a.exact_call, a.call_digest, a.shown, a.binding_message, a.nonce, a.delivery, \
+             a.details, a.details_type, a.exact_call, a.call_digest, a.shown, a.binding_message, a.nonce, a.needs_passkey, a.delivery, \
              a.state, a.state_reason, a.interval_seconds, a.created_at, a.expires_at, a.decided_at, a.consumed_at, \
              a.mac, a.mac_key, c.state as call_state, c.started_at as call_started_at, \
              c.finished_at as call_finished_at, c.status as call_status, c.reason as call_reason \
@@ -32,7 +33,7 @@ macro_rules! select {
 /// What the MAC of a row covers: every column of it.
 fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: Delivery) -> Vec<u8> {
     let time = |at: Option<i64>| at.map(|at| at.to_string());
-    canonical(&json!({
+    let mut covered = json!({
         "id": approval.id,
         "auth_req_hash": base64url(auth_req_hash),
         "client": approval.client_id,
@@ -56,7 +57,54 @@ fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: Delivery) -> Vec
         "expires_at": approval.expires_at.to_string(),
         "decided_at": time(approval.decided_at),
         "consumed_at": time(approval.consumed_at),
-    }))
+    });
+    // Only where it holds: rows from before it existed stay readable.
+    if approval.needs_passkey {
+        covered["needs_passkey"] = json!(true);
+    }
+    canonical(&covered)
+}
+
+/// What the MAC of a decision covers: every column of it, the evidence by its digest.
+fn decision_covered(approval_id: &str, made: &DecisionMade) -> Vec<u8> {
+    let mut covered = json!({
+        "id": made.id,
+        "approval": approval_id,
+        "person": made.person_id,
+        "decision": made.decision.word(),
+        "channel": made.channel.word(),
+        "address": made.address,
+        "user_agent": made.user_agent,
+        "decided_at": made.decided_at.to_string(),
+    });
+    if let Some(evidence) = &made.evidence {
+        covered["evidence"] = json!(base64url(&sha256(evidence.as_bytes())));
+    }
+    canonical(&covered)
+}
+
+fn decision_from_row(engine: &Engine, approval_id: &str, row: &Row) -> Result<DecisionMade, Error> {
+    let made = DecisionMade {
+        id: row.get("id")?,
+        person_id: row.get("person_id")?,
+        decision: row.word(DECISIONS, "decision")?,
+        channel: row.word(DECISIONS, "channel")?,
+        address: row.get("address")?,
+        user_agent: row.get("user_agent")?,
+        evidence: row.get("evidence")?,
+        decided_at: row.get("decided_at")?,
+    };
+    let mac: Option<Vec<u8>> = row.get("mac")?;
+    let key: Option<String> = row.get("mac_key")?;
+    let covered = decision_covered(approval_id, &made);
+    if mac
+        .zip(key)
+        .is_some_and(|(mac, key)| engine.keys.mac_holds(DECISIONS, &covered, &mac, &key))
+    {
+        Ok(made)
+    } else {
+        Err(row.bad(DECISIONS, "mac"))
+    }
 }
 
 /// A row as it lies there, its MAC checked.
@@ -120,6 +168,7 @@ impl Kept {
             shown: row.json(TABLE, "shown")?,
             binding_message: row.get("binding_message")?,
             nonce: nonce.try_into().map_err(|_| row.bad(TABLE, "nonce"))?,
+            needs_passkey: row.get("needs_passkey")?,
             state: row.word(TABLE, "state")?,
             state_reason: row.get("state_reason")?,
             interval_s: row.get("interval_seconds")?,
@@ -312,9 +361,9 @@ impl Tx {
         self.execute(
             "insert into approvals (id, auth_req_hash, client_id, person_id, account_id, run_id, scopes, audience, \
              details, details_type, exact_call, call_digest, shown, binding_message, nonce, delivery, state, \
-             state_reason, interval_seconds, created_at, expires_at, decided_at, consumed_at, mac, mac_key) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-             $22, $23, $24, $25)",
+             state_reason, interval_seconds, created_at, expires_at, decided_at, consumed_at, mac, mac_key, \
+             needs_passkey) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+             $19, $20, $21, $22, $23, $24, $25, $26)",
             vec![
                 (&approval.id).into(),
                 (&kept.auth_req_hash).into(),
@@ -345,6 +394,7 @@ impl Tx {
                 approval.consumed_at.into(),
                 mac.into(),
                 mac_key.into(),
+                approval.needs_passkey.into(),
             ],
         )
         .await?;
@@ -363,7 +413,7 @@ impl Tx {
         let moved = self
             .swap(
                 "update approvals set state = $1, state_reason = $2, decided_at = $3, consumed_at = $4, mac = $5, \
-                 mac_key = $6 where id = $7 and state = $8 returning id",
+                 mac_key = $6, needs_passkey = $9 where id = $7 and state = $8 returning id",
                 vec![
                     approval.state.word().into(),
                     (&approval.state_reason).into(),
@@ -373,6 +423,7 @@ impl Tx {
                     mac_key.into(),
                     (&approval.id).into(),
                     from.word().into(),
+                    approval.needs_passkey.into(),
                 ],
             )
             .await?;
@@ -388,17 +439,9 @@ impl Tx {
         approval_id: &str,
         made: &DecisionMade,
     ) -> Result<(), Error> {
-        let covered = canonical(&json!({
-            "id": made.id,
-            "approval": approval_id,
-            "person": made.person_id,
-            "decision": made.decision.word(),
-            "channel": made.channel.word(),
-            "address": made.address,
-            "user_agent": made.user_agent,
-            "decided_at": made.decided_at.to_string(),
-        }));
-        let (mac, mac_key) = engine.keys.mac("decisions", &covered);
+        let (mac, mac_key) = engine
+            .keys
+            .mac(DECISIONS, &decision_covered(approval_id, made));
         self.execute(
             "insert into decisions (id, approval_id, person_id, decision, channel, evidence, address, user_agent, \
              decided_at, mac, mac_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -408,7 +451,7 @@ impl Tx {
                 (&made.person_id).into(),
                 made.decision.word().into(),
                 made.channel.word().into(),
-                Option::<String>::None.into(),
+                (&made.evidence).into(),
                 (&made.address).into(),
                 (&made.user_agent).into(),
                 made.decided_at.into(),
@@ -422,23 +465,13 @@ impl Tx {
 
     pub(super) async fn decisions_of(
         &mut self,
+        engine: &Engine,
         approval_id: &str,
     ) -> Result<Vec<DecisionMade>, Error> {
-        let sql = "select id, person_id, decision, channel, address, user_agent, decided_at from decisions \
-                   where approval_id = $1 order by decided_at, id limit 50";
+        let sql = "select * from decisions where approval_id = $1 order by decided_at, id limit 50";
         let rows = self.all(sql, vec![approval_id.into()]).await?;
         rows.iter()
-            .map(|row| {
-                Ok(DecisionMade {
-                    id: row.get("id")?,
-                    person_id: row.get("person_id")?,
-                    decision: row.word("decisions", "decision")?,
-                    channel: row.word("decisions", "channel")?,
-                    address: row.get("address")?,
-                    user_agent: row.get("user_agent")?,
-                    decided_at: row.get("decided_at")?,
-                })
-            })
+            .map(|row| decision_from_row(engine, approval_id, row))
             .collect()
     }
 

@@ -84,6 +84,8 @@ words! {
         Password => "urn:attorn:acr:password",
         /// Through another OpenID provider.
         Upstream => "urn:attorn:acr:upstream",
+        /// With a passkey.
+        Passkey => "urn:attorn:acr:passkey",
     }
 }
 
@@ -123,6 +125,9 @@ pub struct Person {
     pub state: State,
     /// Since when, Unix milliseconds.
     pub created_at: i64,
+    /// When they got their first passkey, Unix milliseconds. Stays when all are
+    /// revoked.
+    pub passkeys_since: Option<i64>,
 }
 
 /// A person to be.
@@ -208,6 +213,7 @@ pub async fn create(engine: &Engine, new: NewPerson) -> Result<Person, Error> {
         role: new.role,
         state: State::Active,
         created_at: engine.now(),
+        passkeys_since: None,
     };
     let at = engine.clone();
     let created = engine
@@ -327,6 +333,7 @@ pub async fn change_password(
             let (engine, id) = (at.clone(), id.clone());
             let (hash, old_hash) = (hash.clone(), old_hash.clone());
             Box::pin(async move {
+                tx.hold_person(&id).await?;
                 let stored = tx.person(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
                 if stored.person.state == State::Locked {
                     return Err(Error::Locked);
@@ -467,6 +474,7 @@ pub async fn set_state(
                         return Err(Error::NotAllowed);
                     }
                 }
+                tx.hold_person(&id).await?;
                 let stored = tx.person(&engine.keys, &id).await?.ok_or(Error::NotFound)?;
                 let mut person = stored.person;
                 person.state = state;

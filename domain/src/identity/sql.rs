@@ -20,15 +20,18 @@ pub(super) struct Stored {
 /// What the MAC of a row covers: everything that decides who somebody is and
 /// what they may do.
 fn covered(person: &Person, password_hash: Option<&str>) -> Vec<u8> {
-    serde_json::json!([
-        person.id,
-        person.email,
-        password_hash,
-        person.role,
-        person.state
-    ])
-    .to_string()
-    .into_bytes()
+    let mut covered = vec![
+        serde_json::json!(person.id),
+        serde_json::json!(person.email),
+        serde_json::json!(password_hash),
+        serde_json::json!(person.role),
+        serde_json::json!(person.state),
+    ];
+    // Only where there is one: rows from before it existed stay readable.
+    if let Some(since) = person.passkeys_since {
+        covered.push(serde_json::json!(since.to_string()));
+    }
+    serde_json::Value::Array(covered).to_string().into_bytes()
 }
 
 impl Stored {
@@ -40,6 +43,7 @@ impl Stored {
             role: row.word("people", "role")?,
             state: row.word("people", "state")?,
             created_at: row.get("created_at")?,
+            passkeys_since: row.get("passkeys_since")?,
         };
         let password_hash: Option<String> = row.get("password_hash")?;
         let mac: Option<Vec<u8>> = row.get("mac")?;
@@ -95,8 +99,8 @@ impl Tx {
         let (mac, mac_key) = keys.mac("people", &covered(person, password_hash));
         let now = self.now();
         self.execute(
-            "update people set name = $2, role = $3, state = $4, password_hash = $5, updated_at = $6, mac = $7, mac_key = $8 \
-             where id = $1",
+            "update people set name = $2, role = $3, state = $4, password_hash = $5, updated_at = $6, mac = $7, \
+             mac_key = $8, passkeys_since = $9 where id = $1",
             vec![
                 (&person.id).into(),
                 (&person.name).into(),
@@ -106,6 +110,7 @@ impl Tx {
                 now.into(),
                 mac.into(),
                 mac_key.into(),
+                person.passkeys_since.into(),
             ],
         )
         .await?;
@@ -160,6 +165,16 @@ impl Tx {
     ) -> Result<bool, Error> {
         let found = self.somebody(engine, id).await?;
         Ok(found.is_some_and(|person| person.state == State::Active))
+    }
+
+    /// Who somebody is, read from the row. For other rooms, inside their own write.
+    pub(crate) async fn person_now(
+        &mut self,
+        engine: &Engine,
+        id: &str,
+    ) -> Result<Option<Person>, Error> {
+        let found = self.person(&engine.keys, id).await?;
+        Ok(found.map(|stored| stored.person))
     }
 
     /// Who somebody is, by heart where that is as good as reading it.

@@ -428,6 +428,7 @@ async fn found_within(
                 role: Role::Person,
                 state: State::Active,
                 created_at: tx.now(),
+                passkeys_since: None,
             };
             tx.insert_person(keys, &person, None).await?;
             tx.record(

@@ -3,4 +3,6 @@
 mod asking;
 mod by_heart;
 mod deciding;
+mod forging;
+mod signing;
 mod story;

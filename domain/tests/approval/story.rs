@@ -4,8 +4,10 @@ use domain::approval::{
     self, Ask, Asked, Channel, Decide, DecideError, Decision, PersonHint, RedeemError,
 };
 use domain::identity::Person;
+use domain::identity::passkeys::{self, Answer, FinishRegistration, Proof};
 use domain::oauth::Client;
 use domain::testing::Bench;
+use evidence::webauthn::virtual_authenticator::VirtualAuthenticator;
 use serde_json::json;
 
 /// A bench with a client, a person who has to do with it, and one who has not.
@@ -17,7 +19,10 @@ pub struct Story {
 }
 
 pub async fn story() -> Story {
-    let bench = Bench::new().await;
+    story_on(Bench::new().await).await
+}
+
+pub async fn story_on(bench: Bench) -> Story {
     let (client, _) = bench.client("Release bot").await;
     let person = bench.person("anna@example.com").await;
     let stranger = bench.person("stranger@example.com").await;
@@ -64,6 +69,34 @@ pub fn ask_of(person: &Person) -> Ask {
     }
 }
 
+pub const SESSION: &str = "a session";
+
+pub fn choice(person: &Person, id: &str, decision: Decision) -> Decide {
+    Decide {
+        approval_id: id.to_owned(),
+        person_id: person.id.clone(),
+        decision,
+        channel: Channel::Browser,
+        address: Some("192.0.2.1".to_owned()),
+        user_agent: Some("Test/1".to_owned()),
+    }
+}
+
+pub fn answer(
+    authenticator: &mut VirtualAuthenticator,
+    person: &Person,
+    challenge: &[u8],
+) -> Answer {
+    let signed = authenticator.get(challenge);
+    Answer {
+        credential_id: authenticator.credential_id.clone(),
+        client_data_json: signed.client_data_json,
+        authenticator_data: signed.authenticator_data,
+        signature: signed.signature,
+        user_handle: Some(person.id.clone().into_bytes()),
+    }
+}
+
 impl Story {
     pub async fn asked(&self) -> Asked {
         approval::ask(&self.bench, &self.client, ask_of(&self.person))
@@ -85,15 +118,68 @@ impl Story {
         id: &str,
         decision: Decision,
     ) -> Result<approval::Approval, DecideError> {
-        let decide = Decide {
-            approval_id: id.to_owned(),
-            person_id: person.id.clone(),
-            decision,
-            channel: Channel::Browser,
-            address: Some("192.0.2.1".to_owned()),
-            user_agent: Some("Test/1".to_owned()),
+        approval::decide(&self.bench, choice(person, id, decision)).await
+    }
+
+    /// A passkey for somebody, on an authenticator of their own.
+    pub async fn enrol(&self, person: &Person) -> VirtualAuthenticator {
+        let party = passkeys::relying_party(&self.bench).unwrap();
+        let authenticator = VirtualAuthenticator::new(&party);
+        let recent = Proof::SignIn {
+            at: self.bench.now(),
         };
-        approval::decide(&self.bench, decide).await
+        let creation = passkeys::begin_registration(&self.bench, &person.id, SESSION, recent)
+            .await
+            .unwrap();
+        let created = authenticator.create(&creation.challenge);
+        let made = FinishRegistration {
+            client_data_json: created.client_data_json,
+            attestation_object: created.attestation_object,
+            transports: Vec::new(),
+            name: "Phone".to_owned(),
+        };
+        passkeys::finish_registration(&self.bench, &person.id, SESSION, made)
+            .await
+            .unwrap();
+        authenticator
+    }
+
+    /// The decision, signed by this authenticator.
+    pub async fn sign(
+        &self,
+        id: &str,
+        decision: Decision,
+        authenticator: &mut VirtualAuthenticator,
+    ) -> Result<approval::Approval, DecideError> {
+        let approval = approval::get(&self.bench, &self.person.id, id)
+            .await
+            .unwrap()
+            .unwrap();
+        let challenge = approval::challenge(&self.bench, &approval, decision).hash();
+        self.sign_over(id, decision, authenticator, &challenge)
+            .await
+    }
+
+    /// As [`Story::sign`], over whatever is given.
+    pub async fn sign_over(
+        &self,
+        id: &str,
+        decision: Decision,
+        authenticator: &mut VirtualAuthenticator,
+        challenge: &[u8],
+    ) -> Result<approval::Approval, DecideError> {
+        let answer = answer(authenticator, &self.person, challenge);
+        approval::decide_signed(&self.bench, choice(&self.person, id, decision), answer).await
+    }
+
+    /// Somebody with full write access to the database.
+    pub async fn tamper(&self, sql: &'static str) {
+        let done: Result<u64, domain::storage::Error> = self
+            .bench
+            .store
+            .write(move |tx| Box::pin(async move { tx.execute(sql, vec![]).await }))
+            .await;
+        assert!(done.unwrap() > 0, "{sql}");
     }
 
     pub async fn poll(&self, asked: &Asked) -> Result<approval::Approval, RedeemError> {

@@ -6,16 +6,18 @@ use bytes::Bytes;
 use domain::approval::{
     self, Approval, Ask, CallState, Channel, Decide, Decision, Outcome, PersonHint,
 };
+use domain::identity::passkeys::{self, Answer, FinishRegistration, Proof};
 use domain::oauth::{Client, RequestHead};
 use domain::secret::Secret;
 use domain::vault::proxy::{self, Error, ProxyRequest};
 use domain::vault::{AccessMode, Account, permissions};
+use evidence::webauthn::virtual_authenticator::VirtualAuthenticator;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use sandbox::{Fault, Provider, Target, Times};
 use serde_json::json;
 
 use crate::permission::give;
-use crate::stage::Stage;
+use crate::stage::{SESSION, Stage};
 
 async fn approved(stage: &Stage, client: &Client, account: &Account) -> (Approval, Secret<String>) {
     approved_for(stage, client, account, "general").await
@@ -322,4 +324,107 @@ async fn a_caller_that_goes_away_does_not_leave_a_call_untold() {
         signals.recv().await.unwrap();
     }
     assert_eq!(stage.events("approval.call_unknown").await, 0);
+}
+
+/// The token is out already when somebody with access to the database, or the
+/// person who lost the device, takes away what the approval rests on.
+#[tokio::test]
+async fn what_needs_a_signature_is_not_sent_once_the_signature_is_gone() {
+    for (sql, sent) in [
+        (None, true),
+        (Some("delete from decisions"), false),
+        (Some("update decisions set evidence = null"), false),
+        (Some("update approvals set needs_passkey = false"), false),
+        (Some("delete from passkeys"), false),
+    ] {
+        let stage = Stage::new().await;
+        let (client, _) = stage.bench.client("Agent").await;
+        let account = stage.link(Provider::Slack).await;
+        give(&stage, &client.id, &account, AccessMode::Call).await;
+        let mut phone = enrol(&stage).await;
+        let ask = Ask {
+            person: PersonHint::Id(stage.ada.id.clone()),
+            scopes: vec!["openid".to_owned()],
+            audience: None,
+            binding_message: None,
+            details: Some(json!([{
+                "type": "slack_message", "connection": "sign-in-with-slack", "channel": "general", "text": "hello",
+            }])),
+            requested_expiry_s: None,
+            run_id: None,
+        };
+        let asked = approval::ask(&stage, &client, ask).await.unwrap();
+        let decide = Decide {
+            approval_id: asked.approval_id.clone(),
+            person_id: stage.ada.id.clone(),
+            decision: Decision::Approve,
+            channel: Channel::Browser,
+            address: None,
+            user_agent: None,
+        };
+        let plain = approval::decide(&stage, decide.clone()).await;
+        assert!(matches!(plain, Err(approval::DecideError::NeedsPasskey)));
+        let waiting = approval::get(&stage, &stage.ada.id, &asked.approval_id)
+            .await
+            .unwrap()
+            .unwrap();
+        let challenge = approval::challenge(&stage, &waiting, Decision::Approve).hash();
+        let signed = phone.get(&challenge);
+        let answer = Answer {
+            credential_id: phone.credential_id.clone(),
+            client_data_json: signed.client_data_json,
+            authenticator_data: signed.authenticator_data,
+            signature: signed.signature,
+            user_handle: None,
+        };
+        approval::decide_signed(&stage, decide, answer)
+            .await
+            .unwrap();
+        let approval = approval::poll_and_redeem(&stage, &client.id, asked.auth_req_id.expose())
+            .await
+            .unwrap();
+        let audience = stage.settings.proxy_audience();
+        let token = stage.bench.approved_token(
+            &client,
+            Some(&stage.ada),
+            &audience,
+            &[],
+            Some(&approval.id),
+        );
+        if let Some(sql) = sql {
+            let done: Result<u64, domain::storage::Error> = stage
+                .store
+                .write(move |tx| Box::pin(async move { tx.execute(sql, vec![]).await }))
+                .await;
+            assert!(done.unwrap() > 0, "{sql}");
+        }
+        let answer = proxy::call(
+            &stage,
+            &RequestHead::bearer(token.expose()),
+            request(&approval),
+        )
+        .await;
+        assert_eq!(answer.is_ok(), sent, "{sql:?}");
+        let posted = stage.control.posted_messages().len();
+        assert_eq!(posted, usize::from(sent), "{sql:?}");
+    }
+}
+
+async fn enrol(stage: &Stage) -> VirtualAuthenticator {
+    let authenticator = VirtualAuthenticator::new(&passkeys::relying_party(stage).unwrap());
+    let recent = Proof::SignIn { at: stage.now() };
+    let begun = passkeys::begin_registration(stage, &stage.ada.id, SESSION, recent)
+        .await
+        .unwrap();
+    let created = authenticator.create(&begun.challenge);
+    let made = FinishRegistration {
+        client_data_json: created.client_data_json,
+        attestation_object: created.attestation_object,
+        transports: Vec::new(),
+        name: "Phone".to_owned(),
+    };
+    passkeys::finish_registration(stage, &stage.ada.id, SESSION, made)
+        .await
+        .unwrap();
+    authenticator
 }

@@ -61,6 +61,9 @@ pub async fn decide(
         Err(error @ (DecideError::AlreadyDecided { .. } | DecideError::Expired)) => {
             says(StatusCode::CONFLICT, &error.to_string())
         }
+        Err(error @ (DecideError::NeedsPasskey | DecideError::Passkey(_))) => {
+            says(StatusCode::FORBIDDEN, &error.to_string())
+        }
         Err(DecideError::Storage(error)) => failed(&error),
     }
 }

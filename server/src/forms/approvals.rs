@@ -3,13 +3,15 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use domain::approval::{Channel, Decide, DecideError, Decision, decide as decide_now};
+use domain::approval::{self, Channel, Decide, DecideError, Decision};
 
 use super::{Posted, see};
 use crate::door::Door;
+use crate::passkeys as wire;
 use crate::session::SignedIn;
 
-/// `POST /approve/{id}`: `decision` is `approve` or `deny`. The end state is on the same page.
+/// `POST /approve/{id}`: `decision` is `approve` or `deny`, `passkey` what the
+/// browser's passkey answered, if it was asked. The end state is on the same page.
 pub async fn decide(
     State(door): State<Door>,
     signed_in: SignedIn,
@@ -40,7 +42,11 @@ pub async fn decide(
         address: posted.address.clone(),
         user_agent: posted.user_agent.clone(),
     };
-    match decide_now(&door.engine, ask).await {
+    let decided = match wire::answer(&posted) {
+        Some(answer) => approval::decide_signed(&door.engine, ask, answer).await,
+        None => approval::decide(&door.engine, ask).await,
+    };
+    match decided {
         Ok(_) => see(&page),
         Err(DecideError::NotFound) => {
             posted
@@ -66,6 +72,14 @@ pub async fn decide(
                 .again(&door, &page, StatusCode::CONFLICT, "", sentence)
                 .await
         }
+        Err(DecideError::NeedsPasskey) => {
+            let sentence =
+                "This can only be approved with one of your devices. Nothing was approved.";
+            posted
+                .again(&door, &page, StatusCode::FORBIDDEN, "", sentence)
+                .await
+        }
+        Err(DecideError::Passkey(error)) => wire::again(&posted, &door, &page, &error).await,
         Err(DecideError::Storage(error)) => posted.failed(&door, &page, error).await,
     }
 }

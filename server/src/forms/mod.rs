@@ -10,6 +10,7 @@ mod agent;
 mod approvals;
 mod connect;
 mod device;
+mod devices;
 mod providers;
 pub mod sign_in;
 
@@ -35,6 +36,13 @@ const LONGEST: usize = 64 * 1024;
 pub fn routes() -> Router<Door> {
     Router::new()
         .route("/sign-in", post(sign_in::sign_in))
+        .route("/sign-in/passkey/options", post(sign_in::passkey_options))
+        .route("/sign-in/passkey", post(sign_in::with_passkey))
+        .route("/devices", post(devices::add))
+        .route("/devices/options", post(devices::creating))
+        .route("/devices/confirm/options", post(devices::vouching))
+        .route("/devices/codes", post(devices::codes))
+        .route("/devices/{id}/remove", post(devices::remove))
         .route("/sign-in/with/{id}", get(crate::upstream::begin))
         .route("/sign-in/callback", get(crate::upstream::callback))
         .route("/sign-out", post(sign_in::sign_out))
@@ -165,6 +173,12 @@ impl Posted {
             .cloned()
     }
 
+    /// The id of this request.
+    #[must_use]
+    pub fn trace(&self) -> &TraceId {
+        &self.trace
+    }
+
     /// The page again, with what was typed, and what was wrong with `field`
     /// (the empty name is the form's own).
     pub async fn again(
@@ -211,7 +225,9 @@ impl Posted {
 
     fn kept(&self) -> HashMap<String, String> {
         let secret = |name: &str| {
-            name.contains("password") || name.contains("secret") || name == "user_code"
+            name.contains("password")
+                || name.contains("secret")
+                || matches!(name, "user_code" | "recovery_code" | "passkey")
         };
         self.fields
             .iter()

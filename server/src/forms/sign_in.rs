@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::identity::{self, Error, How};
+use domain::identity::{self, Error, How, passkeys};
 use domain::secret::Secret;
 use tower_sessions::Session;
 
 use super::{Posted, see};
 use crate::door::Door;
+use crate::passkeys as wire;
 use crate::session::{self, SignedIn, local_path};
 
 const PAGE: &str = "/sign-in";
@@ -16,13 +17,7 @@ const PAGE: &str = "/sign-in";
 /// `POST /sign-in`: `email`, `password`, `return_to`.
 pub async fn sign_in(State(door): State<Door>, session: Session, posted: Posted) -> Response {
     let (email, password) = (posted.get("email"), posted.raw("password"));
-    let page = match posted.some("return_to") {
-        Some(path) => format!(
-            "{PAGE}?{}",
-            serde_urlencoded::to_string([("return_to", path)]).unwrap_or_default()
-        ),
-        None => PAGE.to_owned(),
-    };
+    let page = way_back(&posted);
     for (field, typed, sentence) in [
         ("email", email, "Type your e-mail address."),
         ("password", password, "Type your password."),
@@ -83,6 +78,63 @@ pub async fn sign_in(State(door): State<Door>, session: Session, posted: Posted)
             response
         }
         Err(error) => posted.failed(&door, &page, error).await,
+    }
+}
+
+/// `POST /sign-in/passkey/options`: to ask for any passkey of this place.
+pub async fn passkey_options(
+    State(door): State<Door>,
+    session: Session,
+    posted: Posted,
+) -> Response {
+    let id = match begun(&session).await {
+        Ok(id) => id,
+        Err(error) => {
+            tracing::error!(%error, "a session could not be begun");
+            return crate::pages::unavailable(&door);
+        }
+    };
+    match passkeys::begin_sign_in(&door.engine, &id, posted.address.as_deref()).await {
+        Ok(challenge) => wire::asking(&challenge),
+        Err(error) => wire::refused(&error, posted.trace()),
+    }
+}
+
+/// The id of this browser's session, which nobody needs to have signed in to.
+async fn begun(session: &Session) -> Result<String, tower_sessions::session::Error> {
+    if session.id().is_none() {
+        session.insert("asked", true).await?;
+        session.save().await?;
+    }
+    Ok(session.id().map(|id| id.to_string()).unwrap_or_default())
+}
+
+/// `POST /sign-in/passkey`: `passkey`, `return_to`.
+pub async fn with_passkey(State(door): State<Door>, session: Session, posted: Posted) -> Response {
+    let page = way_back(&posted);
+    let Some((answer, id)) = wire::answer(&posted).zip(session.id()) else {
+        let sentence = "The browser sent no passkey. Try again, or use your password.";
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return posted.again(&door, &page, status, "", sentence).await;
+    };
+    match passkeys::finish_sign_in(&door.engine, &id.to_string(), answer).await {
+        Ok((person, _)) => {
+            match session::begin(&door.engine, &session, &person, How::Passkey).await {
+                Ok(()) => see(&local_path(posted.some("return_to"))),
+                Err(error) => posted.failed(&door, &page, error).await,
+            }
+        }
+        Err(error) => wire::again(&posted, &door, &page, &error).await,
+    }
+}
+
+fn way_back(posted: &Posted) -> String {
+    match posted.some("return_to") {
+        Some(path) => format!(
+            "{PAGE}?{}",
+            serde_urlencoded::to_string([("return_to", path)]).unwrap_or_default()
+        ),
+        None => PAGE.to_owned(),
     }
 }
 

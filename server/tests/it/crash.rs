@@ -250,6 +250,7 @@ async fn later(process: &Process, by: Duration) -> Engine {
             registration: domain::oauth::RegistrationPolicy::Off,
             quotas: domain::limits::Quotas::default(),
             rotate_keys_days: 0,
+            passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
             sign_in: Vec::new(),
         },
     };

@@ -264,3 +264,22 @@ fn answered(
     }
     Ok(asserted)
 }
+
+/// Whether this very passkey of this person counts now. For other rooms, inside
+/// their own write: what a passkey signed is judged again before it is carried out.
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub(crate) async fn still_counts(
+    tx: &mut Tx,
+    engine: &Engine,
+    person_id: &str,
+    credential_id: &[u8],
+    public_key: &[u8],
+) -> Result<bool, storage::Error> {
+    let now = tx.now();
+    let found = tx.passkey_by_credential(engine, credential_id).await?;
+    Ok(found.is_some_and(|passkey| {
+        passkey.person_id == person_id && passkey.public_key == public_key && passkey.counts(now)
+    }))
+}

@@ -22,6 +22,7 @@
 mod assertions;
 mod challenges;
 mod codes;
+mod options;
 mod registrations;
 mod sql;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::limits::TooOften;
 use crate::secret::Secret;
 use crate::storage;
 
+pub(crate) use assertions::still_counts;
 pub use assertions::{Answer, Used, begin_sign_in, begin_vouching, finish_sign_in, judge};
 pub use challenges::{Challenge, sweep};
 pub use codes::{codes_left, help_back, renew_codes};

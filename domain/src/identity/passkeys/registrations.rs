@@ -72,8 +72,7 @@ pub(super) async fn judge_proof(
 ) -> Result<Result<VouchedBy, PasskeyError>, storage::Error> {
     match proof {
         Proof::SignIn { at } => {
-            // Also if all were revoked: the password alone does not get back in.
-            if !tx.passkeys_of(engine, person_id).await?.is_empty() {
+            if ever_had_one(tx, engine, person_id).await? {
                 return Ok(Err(PasskeyError::NeedsPasskey));
             }
             let age = tx.now() - at;
@@ -102,6 +101,36 @@ pub(super) async fn judge_proof(
                 .ok_or(PasskeyError::RecoveryCode))
         }
     }
+}
+
+/// Also if all were revoked, or taken out of the database: the password alone
+/// does not get back in.
+async fn ever_had_one(
+    tx: &mut Tx,
+    engine: &Engine,
+    person_id: &str,
+) -> Result<bool, storage::Error> {
+    let person = tx.person(&engine.keys, person_id).await?;
+    Ok(
+        person.is_none_or(|stored| stored.person.passkeys_since.is_some())
+            || !tx.passkeys_of(engine, person_id).await?.is_empty(),
+    )
+}
+
+/// From the first one on, the person's own row says that they have had one.
+async fn note_first(tx: &mut Tx, engine: &Engine, person_id: &str) -> Result<(), storage::Error> {
+    if let Some(mut stored) = tx.person(&engine.keys, person_id).await?
+        && stored.person.passkeys_since.is_none()
+    {
+        stored.person.passkeys_since = Some(tx.now());
+        tx.update_person(
+            &engine.keys,
+            &stored.person,
+            stored.password_hash.as_deref(),
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// The person, held until this write ends: nobody else adds a passkey of
@@ -259,6 +288,7 @@ pub async fn finish_registration(
                     revoked_at: None,
                 };
                 tx.insert_passkey(&engine, &passkey).await?;
+                note_first(tx, &engine, &passkey.person_id).await?;
                 tx.record(added(&passkey));
                 let new_codes =
                     tx.recovery_codes_left(&engine, &passkey.person_id).await? == 0 && !hold;
@@ -335,8 +365,10 @@ async fn still_stands(
         return Ok(Err(PasskeyError::TooMany));
     }
     Ok(match vouched_by {
-        VouchedBy::SignIn if all.is_empty() => Ok(()),
-        VouchedBy::SignIn => Err(PasskeyError::NeedsPasskey),
+        VouchedBy::SignIn if ever_had_one(tx, engine, person).await? => {
+            Err(PasskeyError::NeedsPasskey)
+        }
+        VouchedBy::SignIn => Ok(()),
         VouchedBy::Passkey(id) => all
             .iter()
             .any(|passkey| passkey.id == *id && passkey.counts(now))

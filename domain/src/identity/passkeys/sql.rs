@@ -175,8 +175,23 @@ impl Tx {
         Ok(row.is_some())
     }
 
+    /// The passkey with this id of the authenticator's, read only.
+    pub(super) async fn passkey_by_credential(
+        &mut self,
+        engine: &Engine,
+        credential_id: &[u8],
+    ) -> Result<Option<Passkey>, Error> {
+        self.optional(
+            "select * from passkeys where credential_id = $1",
+            vec![credential_id.into()],
+        )
+        .await?
+        .map(|row| from_row(engine, &row))
+        .transpose()
+    }
+
     /// Nobody else changes this person until this write ends.
-    pub(super) async fn hold_person(&mut self, person_id: &str) -> Result<(), Error> {
+    pub(in crate::identity) async fn hold_person(&mut self, person_id: &str) -> Result<(), Error> {
         self.execute(
             "update people set updated_at = updated_at where id = $1",
             vec![person_id.into()],

@@ -1,0 +1,83 @@
+//! Devices as pages show them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Stamp, Status};
+
+/// One device: a passkey.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRow {
+    /// Its id.
+    pub id: String,
+    /// As the person calls it.
+    pub name: String,
+    /// Whether it counts.
+    pub status: Status,
+    /// Where its key lies.
+    pub kind: String,
+    /// Since when.
+    pub added: Stamp,
+    /// When it last signed.
+    pub used: Option<Stamp>,
+    /// Until when it is on hold.
+    pub hold: Option<Stamp>,
+}
+
+/// The page of devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesPage {
+    /// Those that were not removed.
+    pub devices: Vec<DeviceRow>,
+    /// Whether one of them counts now, and can confirm another.
+    pub can_confirm: bool,
+    /// Whether the person ever had one.
+    pub had_one: bool,
+    /// How many recovery codes are left.
+    pub codes_left: usize,
+    /// Whether this place has passkeys at all.
+    pub possible: bool,
+}
+
+#[cfg(feature = "ssr")]
+pub(crate) mod ssr {
+    use domain::identity::{self, passkeys};
+
+    use super::super::{Problem, Seen, Status, Tone, stamp};
+    use super::{DeviceRow, DevicesPage};
+    use crate::words::t;
+
+    pub async fn page(seen: &Seen) -> Result<DevicesPage, Problem> {
+        let (engine, person) = (&seen.engine, &seen.viewer.person_id);
+        let all = passkeys::list(engine, person).await?;
+        let now = engine.now();
+        let who = identity::person(engine, person).await?;
+        Ok(DevicesPage {
+            can_confirm: all.iter().any(|passkey| passkey.counts(now)),
+            had_one: who.is_some_and(|who| who.passkeys_since.is_some()),
+            codes_left: passkeys::codes_left(engine, person).await?,
+            possible: passkeys::relying_party(engine).is_ok(),
+            devices: all.iter().map(|passkey| row(passkey, now)).collect(),
+        })
+    }
+
+    fn row(passkey: &passkeys::Passkey, now: i64) -> DeviceRow {
+        let hold = passkey.hold_until.filter(|until| *until > now);
+        DeviceRow {
+            id: passkey.id.clone(),
+            name: passkey.name.clone(),
+            status: if hold.is_some() {
+                Status::new(Tone::Wait, t("device-on-hold"))
+            } else {
+                Status::new(Tone::Good, t("device-ready"))
+            },
+            kind: if passkey.device_bound {
+                t("device-bound")
+            } else {
+                t("device-synced")
+            },
+            added: stamp(now, passkey.created_at),
+            used: passkey.last_used_at.map(|at| stamp(now, at)),
+            hold: hold.map(|until| stamp(now, until)),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Decisions that a passkey signs: what is signed, when it must be, and the
+//! proof that is judged again before anything is given out.
+//!
+//! What needs a passkey is said by the deployment's settings, by the person's
+//! row (they ever had one) and by the approval's own row; the rows carry MACs.
+//! Whoever writes the database can take none of it back.
+
+use evidence::challenge::{Decision as Signed, DecisionChallenge};
+use evidence::decision::{DecisionEvidence, FORMAT};
+
+use super::decide::Decision;
+use super::read::Approval;
+use super::render::{EnforcedBy, Risk, Shown};
+use crate::Engine;
+use crate::identity::Person;
+use crate::identity::passkeys::{self, Answer, CHALLENGE_MS, Challenge, PasskeyError, Used};
+use crate::storage::{self, Tx};
+
+/// Whose approvals of weight need a passkey: of what Attorn carries out itself,
+/// and of what is high risk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PasskeyPolicy {
+    /// Those of everybody who has, or had, a passkey.
+    #[default]
+    Enrolled,
+    /// Everybody's: who has none can only deny.
+    Always,
+}
+
+impl std::str::FromStr for PasskeyPolicy {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "enrolled" => Ok(Self::Enrolled),
+            "always" => Ok(Self::Always),
+            _ => Err("must be enrolled or always".to_owned()),
+        }
+    }
+}
+
+/// Whether approving this needs a passkey of this person.
+pub(super) fn is_needed(engine: &Engine, person: &Person, shown: &Shown) -> bool {
+    of_weight(shown)
+        && (engine.settings.passkey_policy == PasskeyPolicy::Always
+            || person.passkeys_since.is_some())
+}
+
+fn of_weight(shown: &Shown) -> bool {
+    shown.enforced_by == EnforcedBy::Attorn || shown.risk == Risk::High
+}
+
+/// What a decision on this approval is about; its hash is what a passkey signs.
+#[must_use]
+pub fn challenge(engine: &Engine, approval: &Approval, decision: Decision) -> DecisionChallenge {
+    DecisionChallenge {
+        issuer: engine.settings.issuer.clone(),
+        approval: approval.id.clone(),
+        person: approval.person_id.clone(),
+        client: approval.client_id.clone(),
+        account: approval.account_id.clone(),
+        call_digest: approval.call_digest,
+        text_digest: approval.shown.digest(),
+        template: approval.shown.template.clone(),
+        locale: approval.shown.locale.clone(),
+        binding_message: approval.binding_message.clone(),
+        decision: match decision {
+            Decision::Approve => Signed::Approve,
+            Decision::Deny => Signed::Deny,
+        },
+        standing_terms: None,
+        expires_at: approval.expires_at,
+        nonce: approval.nonce,
+    }
+}
+
+/// How a person can approve a request.
+#[derive(Clone, Debug)]
+pub struct Signing {
+    /// Whether only a passkey may.
+    pub needed: bool,
+    /// What the browser asks the authenticator with; none if the person has no
+    /// passkey that counts now.
+    pub challenge: Option<Challenge>,
+    /// Until when all their passkeys are on hold, Unix milliseconds, if they are.
+    pub on_hold_until: Option<i64>,
+}
+
+/// How a person can approve a request of theirs.
+///
+/// # Errors
+/// The database's.
+pub async fn signing(engine: &Engine, approval: &Approval) -> Result<Signing, storage::Error> {
+    let needed = approval.needs_passkey || needed_now(engine, approval).await?;
+    let (all, now) = (
+        passkeys::list(engine, &approval.person_id).await?,
+        engine.now(),
+    );
+    let on_hold_until = all.iter().filter_map(|passkey| passkey.hold_until).max();
+    let allow: Vec<_> = all
+        .into_iter()
+        .filter(|passkey| passkey.counts(now))
+        .map(|passkey| (passkey.credential_id, passkey.transports))
+        .collect();
+    let party = passkeys::relying_party(engine).ok();
+    let usable = !allow.is_empty();
+    Ok(Signing {
+        needed,
+        challenge: party.filter(|_| usable).map(|party| Challenge {
+            challenge: challenge(engine, approval, Decision::Approve).hash(),
+            rp_id: party.id().to_owned(),
+            allow,
+            timeout_ms: CHALLENGE_MS,
+        }),
+        on_hold_until: on_hold_until.filter(|until| !usable && *until > now),
+    })
+}
+
+async fn needed_now(engine: &Engine, approval: &Approval) -> Result<bool, storage::Error> {
+    let mut reader = engine.store.reader().await?;
+    let person = reader.person_now(engine, &approval.person_id).await?;
+    Ok(person.is_none_or(|person| is_needed(engine, &person, &approval.shown)))
+}
+
+impl Approval {
+    /// Whether approving needs a passkey, by what stands now and what stood when it was asked.
+    pub(super) async fn needs_signature(
+        &self,
+        tx: &mut Tx,
+        engine: &Engine,
+    ) -> Result<bool, storage::Error> {
+        if self.needs_passkey {
+            return Ok(true);
+        }
+        let person = tx.person_now(engine, &self.person_id).await?;
+        Ok(person.is_none_or(|person| is_needed(engine, &person, &self.shown)))
+    }
+}
+
+/// Judges a passkey's answer to this decision, and makes the evidence of it.
+pub(super) async fn sign(
+    tx: &mut Tx,
+    engine: &Engine,
+    approval: &Approval,
+    decision: Decision,
+    answer: &Answer,
+) -> Result<Result<(DecisionEvidence, Used), PasskeyError>, storage::Error> {
+    let party = match passkeys::relying_party(engine) {
+        Ok(party) => party,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let challenge = challenge(engine, approval, decision);
+    let person = Some(approval.person_id.as_str());
+    let judged = passkeys::judge(tx, engine, &party, person, &challenge.hash(), answer).await?;
+    Ok(judged.map(|used| {
+        let evidence = DecisionEvidence {
+            format: FORMAT.to_owned(),
+            challenge,
+            shown: approval.shown.canonical(),
+            call: approval
+                .call
+                .as_ref()
+                .map(|call| String::from_utf8_lossy(&call.canonical()).into_owned()),
+            credential_id: used.passkey.credential_id.clone(),
+            public_key: used.passkey.public_key.clone(),
+            backup_eligible: !used.passkey.device_bound,
+            client_data_json: answer.client_data_json.clone(),
+            authenticator_data: answer.authenticator_data.clone(),
+            signature: answer.signature.clone(),
+        };
+        (evidence, used)
+    }))
+}
+
+/// Whether an approval may be used as far as signatures go: it needs none, or a
+/// passkey of the person, one that still counts, signed this very approval.
+pub(super) async fn is_proven(
+    tx: &mut Tx,
+    engine: &Engine,
+    approval: &Approval,
+) -> Result<bool, storage::Error> {
+    let always = engine.settings.passkey_policy == PasskeyPolicy::Always;
+    if !approval.needs_passkey && !(always && of_weight(&approval.shown)) {
+        return Ok(true);
+    }
+    let expected = challenge(engine, approval, Decision::Approve);
+    for made in tx.decisions_of(engine, &approval.id).await? {
+        let approves = made.person_id == approval.person_id && made.decision == Decision::Approve;
+        let Some(text) = made.evidence.filter(|_| approves) else {
+            continue;
+        };
+        let Ok(evidence) = DecisionEvidence::parse(text.as_bytes()) else {
+            continue;
+        };
+        if evidence.challenge != expected || evidence.prove().is_err() {
+            continue;
+        }
+        let (id, key) = (&evidence.credential_id, &evidence.public_key);
+        if passkeys::still_counts(tx, engine, &approval.person_id, id, key).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The evidence of the decision on an approval: its JSON text, as
+/// `attorn-verify` reads it; `None` where nobody decided with a passkey.
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub async fn evidence_of(
+    engine: &Engine,
+    approval_id: &str,
+) -> Result<Option<String>, storage::Error> {
+    let mut reader = engine.store.reader().await?;
+    let all = reader.decisions_of(engine, approval_id).await?;
+    Ok(all.into_iter().find_map(|made| made.evidence))
+}
