@@ -160,3 +160,15 @@ function refresh() {
 refresh();
 setInterval(() => { if (!document.hidden) refresh(); }, 15000);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+
+// The worker of the installed app: it shows what waits when no page is open.
+// What this page shows as decided needs no notice any more.
+if (page && "serviceWorker" in navigator) {
+  navigator.serviceWorker.register("/sw.js").catch(() => { /* Pages work without it. */ });
+  const ended = document.querySelector("[data-reload-id]:has(.verdict)");
+  if (ended) {
+    navigator.serviceWorker.ready
+      .then((worker) => worker.getNotifications({ tag: ended.dataset.reloadId }))
+      .then((notices) => notices.forEach((notice) => notice.close()));
+  }
+}

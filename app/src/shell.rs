@@ -28,6 +28,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <meta name="theme-color" content="#0e0e13" media="(prefers-color-scheme: dark)" />
                 <meta name="referrer" content="same-origin" />
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml" />
+                <link rel="manifest" href="/manifest.webmanifest" />
+                <link rel="apple-touch-icon" href="/icon-192.png" />
                 <link rel="stylesheet" href="/pkg/app.css" />
                 <HydrationScripts options=options islands=true />
                 <script type="module" src="/live.js" nonce=nonce></script>

@@ -59,6 +59,8 @@ pub struct Settings {
     pub rotate_keys_days: u32,
     /// Whose approvals of weight need a passkey.
     pub passkey_policy: approval::PasskeyPolicy,
+    /// Where operators of push services may write to: `mailto:` or `https:`.
+    pub push_contact: String,
 }
 
 impl Settings {

@@ -156,6 +156,7 @@ fn settings(issuer: &str, quotas: Quotas, sign_in: Vec<Upstream>) -> Settings {
         quotas,
         rotate_keys_days: 90,
         passkey_policy: PasskeyPolicy::Enrolled,
+        push_contact: "mailto:ops@attorn.test".to_owned(),
         sign_in,
     }
 }

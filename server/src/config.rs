@@ -194,12 +194,15 @@ pub struct Approvals {
     /// Whose approvals of weight need a passkey: `enrolled` or `always`.
     #[serde(deserialize_with = "policy")]
     pub passkey: PasskeyPolicy,
+    /// Where operators of push services may write to (RFC 8292 §2.1).
+    pub push_contact: Option<String>,
 }
 
 impl Default for Approvals {
     fn default() -> Self {
         Self {
             passkey: PasskeyPolicy::Enrolled,
+            push_contact: None,
         }
     }
 }
@@ -208,6 +211,20 @@ fn policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PasskeyPo
     String::deserialize(deserializer)?
         .parse()
         .map_err(serde::de::Error::custom)
+}
+
+impl Config {
+    /// Where operators of push services may write to: as configured, or the
+    /// issuer, or, where that is no https address, nobody in particular.
+    #[must_use]
+    pub fn push_contact(&self) -> String {
+        let issuer = &self.server.public_url;
+        match &self.approvals.push_contact {
+            Some(contact) => contact.clone(),
+            None if issuer.scheme() == "https" => issuer.to_string(),
+            None => "mailto:nobody@localhost".to_owned(),
+        }
+    }
 }
 
 /// `[outbound]`
@@ -425,6 +442,10 @@ const KEYS: &[(&str, Setter)] = &[
     }),
     ("ATTORN_APPROVALS__PASSKEY", |config, value| {
         parsed(value).map(|policy| config.approvals.passkey = policy)
+    }),
+    ("ATTORN_APPROVALS__PUSH_CONTACT", |config, value| {
+        config.approvals.push_contact = Some(value.to_owned());
+        Ok(())
     }),
     ("ATTORN_LOG__FORMAT", |config, value| {
         config.log.format = match value {

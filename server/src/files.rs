@@ -9,6 +9,9 @@ use axum::response::Response;
 use crate::door::{Door, empty};
 use evidence::digest::sha256;
 
+/// The service worker: its policy is that of its own answer, and it fetches.
+const WORKER: &str = "sw.js";
+
 /// One file of the site folder. Names come from the route, and are checked
 /// again: letters, digits, `.`, `_`, `-`, one folder deep.
 pub async fn file(State(door): State<Door>, request: Request) -> Response {
@@ -62,6 +65,12 @@ pub async fn file(State(door): State<Door>, request: Request) -> Response {
         header::CONTENT_TYPE,
         HeaderValue::from_static(media_type(path)),
     );
+    if path == WORKER {
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; connect-src 'self'"),
+        );
+    }
     if let Some(encoding) = encoding {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
     }

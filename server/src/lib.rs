@@ -63,7 +63,13 @@ pub fn router(door: &Door) -> Router {
         .route("/pkg/{file}", get(files::file))
         .route("/favicon.svg", get(files::file))
         .route("/live.js", get(files::file))
-        .route("/passkeys.js", get(files::file));
+        .route("/passkeys.js", get(files::file))
+        .route("/notices.js", get(files::file))
+        .route("/sw.js", get(files::file))
+        .route("/manifest.webmanifest", get(files::file))
+        .route("/icon-192.png", get(files::file))
+        .route("/icon-512.png", get(files::file))
+        .route("/icon-maskable-512.png", get(files::file));
     #[cfg(feature = "demo")]
     let machines = match &door.options.demo_secret {
         Some(secret) => machines.route(

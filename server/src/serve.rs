@@ -69,6 +69,7 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
             quotas: config.limits,
             rotate_keys_days: config.keys.rotate_days,
             passkey_policy: config.approvals.passkey,
+            push_contact: config.push_contact(),
             sign_in: config
                 .sign_in
                 .iter()

@@ -1,5 +1,5 @@
 //! Tasks that run beside requests: the audit sequencer, the embedded agent,
-//! telling clients of decisions,
+//! telling clients of decisions and people's browsers of requests,
 //! refreshing grants ahead of their end,
 //! what falls due (expired approvals, lost calls, queued revocations, old rows).
 
@@ -22,6 +22,10 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(async move { agent::drive(&driver, token.cancelled_owned()).await });
     let (teller, token) = (engine.clone(), stop.clone());
     tasks.spawn(async move { oauth::notify::drive(&teller, token.cancelled_owned()).await });
+    let (notices, token) = (engine.clone(), stop.clone());
+    tasks.spawn(async move {
+        approval::push::notices::drive(&notices, token.cancelled_owned()).await;
+    });
     tasks.spawn(repeat(
         engine.clone(),
         stop.clone(),
@@ -61,6 +65,14 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             tell(
                 "sweeping sessions",
                 identity::sessions::sweep(&engine).await.map(|_| ()),
+            );
+            tell(
+                "sweeping challenges of passkeys",
+                identity::passkeys::sweep(&engine).await.map(|_| ()),
+            );
+            tell(
+                "sweeping notices",
+                approval::push::notices::sweep(&engine).await.map(|_| ()),
             );
             tell("sweeping codes", oauth::sweep(&engine).await.map(|_| ()));
             tell("turning keys", oauth::signing_keys::upkeep(&engine).await);

@@ -36,14 +36,36 @@ pub struct DevicesPage {
     pub codes_left: usize,
     /// Whether this place has passkeys at all.
     pub possible: bool,
+    /// Browsers that are told of requests.
+    pub browsers: Vec<BrowserRow>,
+    /// The key that a browser subscribes with (`applicationServerKey`, base64url).
+    pub push_key: Option<String>,
+}
+
+/// One browser that is told of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrowserRow {
+    /// The subscription's id.
+    pub id: String,
+    /// As the person calls it.
+    pub name: String,
+    /// Who brings the notices.
+    pub host: String,
+    /// Since when.
+    pub since: Stamp,
+    /// When one was last taken.
+    pub used: Option<Stamp>,
+    /// Whether the last ones failed.
+    pub failing: bool,
 }
 
 #[cfg(feature = "ssr")]
 pub(crate) mod ssr {
+    use domain::approval::push::{subscriptions, vapid};
     use domain::identity::{self, passkeys};
 
     use super::super::{Problem, Seen, Status, Tone, stamp};
-    use super::{DeviceRow, DevicesPage};
+    use super::{BrowserRow, DeviceRow, DevicesPage};
     use crate::words::t;
 
     pub async fn page(seen: &Seen) -> Result<DevicesPage, Problem> {
@@ -56,6 +78,19 @@ pub(crate) mod ssr {
             had_one: who.is_some_and(|who| who.passkeys_since.is_some()),
             codes_left: passkeys::codes_left(engine, person).await?,
             possible: passkeys::relying_party(engine).is_ok(),
+            browsers: subscriptions::list(engine, person)
+                .await?
+                .into_iter()
+                .map(|browser| BrowserRow {
+                    id: browser.id,
+                    name: browser.name,
+                    host: browser.host,
+                    since: stamp(now, browser.created_at),
+                    used: browser.last_used_at.map(|at| stamp(now, at)),
+                    failing: browser.failures > 0,
+                })
+                .collect(),
+            push_key: vapid::application_server_key(&engine.keys.vapid().jwk).ok(),
             devices: all.iter().map(|passkey| row(passkey, now)).collect(),
         })
     }

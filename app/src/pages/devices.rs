@@ -4,8 +4,8 @@
 use leptos::prelude::*;
 
 use super::{Asked, in_console};
-use crate::api::devices::{DeviceRow, DevicesPage, ssr};
-use crate::api::{Problem, Tone};
+use crate::api::devices::{BrowserRow, DeviceRow, DevicesPage, ssr};
+use crate::api::{Problem, Status, Tone};
 use crate::context::FreshCodes;
 use crate::parts::{Field, Icon, banner, empty, form_banner, icon, status, text_field, when};
 use crate::shell::{Head, Place};
@@ -26,7 +26,11 @@ async fn draw(asked: Asked, fresh: Option<FreshCodes>) -> Result<(Head, AnyView)
     let done = match added {
         Some(device) => Some(tv("device-added", &[("device", &device.name)])),
         None if !asked.query("removed").is_empty() => Some(t("device-removed")),
-        None => None,
+        None => match asked.query("notices").as_str() {
+            "on" => Some(t("notices-are-on")),
+            "off" => Some(t("notices-are-off")),
+            _ => None,
+        },
     };
     let list = if page.devices.is_empty() {
         empty(
@@ -53,6 +57,7 @@ async fn draw(asked: Asked, fresh: Option<FreshCodes>) -> Result<(Head, AnyView)
         } else {
             banner(Tone::Wait, t("devices-impossible"), None, None)
         }}
+        {notices(&asked, &page)}
         {page.had_one.then(|| recovery(&page))}
         {script()}
     }
@@ -198,6 +203,103 @@ fn add(asked: &Asked, page: &DevicesPage) -> AnyView {
                 </noscript>
             </form>
         </section>
+    }
+    .into_any()
+}
+
+/// Which browsers are told, and the way to have this one told.
+fn notices(asked: &Asked, page: &DevicesPage) -> AnyView {
+    let rows = page
+        .browsers
+        .iter()
+        .map(|browser| view! { <li>{browser_row(browser)}</li> })
+        .collect_view();
+    let list = (!page.browsers.is_empty()).then(|| view! { <ul class="card rows">{rows}</ul> });
+    view! {
+        <section class="section" id="notices">
+            <div class="section-head">
+                <h2>{t("notices-title")}</h2>
+                <p>{t("notices-text")}</p>
+            </div>
+            {list}
+            <form
+                class="card padded form"
+                method="post"
+                action="/devices/notices"
+                autocomplete="off"
+                data-push=page.push_key.clone()
+                data-refused=t("notices-refused")
+                data-failed=t("notices-failed")
+                data-unable=t("notices-unable")
+            >
+                {text_field(
+                    &asked.form,
+                    Field {
+                        name: "browser",
+                        label: "browser-name",
+                        hint: Some("browser-name-hint"),
+                        kind: "text",
+                        autocomplete: "off",
+                        required: true,
+                        placeholder: "",
+                    },
+                )} <input type="hidden" name="endpoint" /> <input type="hidden" name="p256dh" />
+                <input type="hidden" name="auth" />
+                <p class="field-error" role="alert" data-says hidden></p>
+                <p class="actions">
+                    <button class="button" type="submit" disabled data-wakes>
+                        {t("notices-button")}
+                    </button>
+                </p>
+                <noscript>
+                    <p class="field-hint">{t("notices-need-script")}</p>
+                </noscript>
+            </form>
+            <script type="module" src="/notices.js"></script>
+        </section>
+    }
+    .into_any()
+}
+
+fn browser_row(browser: &BrowserRow) -> AnyView {
+    let hidden = format!(" {}", browser.name);
+    let state = if browser.failing {
+        Status::new(Tone::Bad, t("notices-failing"))
+    } else {
+        Status::new(Tone::Good, t("notices-on"))
+    };
+    view! {
+        <div class="row wraps">
+            <div class="row-main">
+                <p class="row-title">
+                    <span>{browser.name.clone()}</span>
+                    {status(&state)}
+                </p>
+                <p class="row-text">
+                    {tv("notices-by", &[("host", &browser.host)])} " · " {t("notices-since")} " "
+                    {when(&browser.since)}
+                    {browser
+                        .used
+                        .as_ref()
+                        .map(|used| {
+                            view! {
+                                " · "
+                                {t("notices-last")}
+                                " "
+                                {when(used)}
+                            }
+                        })}
+                </p>
+            </div>
+            <div class="row-side">
+                <form method="post" action=format!("/devices/notices/{}/remove", browser.id)>
+                    <button class="button small danger" type="submit">
+                        {t("notices-off")}
+                        <span class="visually-hidden">{hidden}</span>
+                    </button>
+                </form>
+            </div>
+        </div>
     }
     .into_any()
 }

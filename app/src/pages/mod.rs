@@ -13,6 +13,7 @@
 //! | `/connected-accounts/connect` | the same | `ticket`; `account` = an account, `new`; `decision` = `continue`, `cancel` |
 //! | `/approve/{id}` | the same | `decision` = `approve`, `deny`; `passkey` (what the browser answered) |
 //! | `/devices` | the same | `name`, `passkey` |
+//! | `/devices` | `/devices/notices`, `/devices/notices/{id}/remove` | `browser`, `endpoint`, `p256dh`, `auth`; nothing |
 //! | `/devices` | `/devices/codes`, `/devices/{id}/remove` | `passkey`; nothing |
 //! | `/sign-in` | `/sign-in/passkey` | `passkey`, `return_to` |
 //! | `/agent` | `/agent/runs` | `prompt` |
@@ -27,7 +28,7 @@
 //! | `/admin/connections` | the same | `id`, `provider`, `client_id`, `client_secret`, `scopes` (separated by spaces) |
 //!
 //! What a page reads from its address: `/accounts?linked={account}`,
-//! `?unlinked=1&until={ms}`, `/devices?added={passkey}`, `?removed=1`, `?link=denied|failed|invalid&connection=`;
+//! `?unlinked=1&until={ms}`, `/devices?added={passkey}`, `?removed=1`, `?notices=on|off`, `?link=denied|failed|invalid&connection=`;
 //! `/accounts/link/{connection}?client=&run=&return_to=`; `/agent?prompt=&consent=`;
 //! `/agent/runs/{id}?link=`; `/activity?about=&before=`; `/settings?changed=password`;
 //! `/admin/people?created=1`; `/admin/audit?person=&client=&kind=&since=&until=&before=`.

@@ -280,6 +280,7 @@ async fn store(
                     asked = asked.data("call_digest", evidence::digest::base64url(digest));
                 }
                 tx.record(asked);
+                tx.notices_of_request(&engine, approval).await?;
                 tx.signal(Some(person), "approval", &approval.id);
                 Ok(())
             })

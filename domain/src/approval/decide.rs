@@ -187,6 +187,9 @@ pub(super) async fn carry_out(
             .map_or(from, |kept| kept.approval.state);
         return Ok(Err(state));
     }
+    if from == State::Pending {
+        tx.notices_of_end(&kept.approval.id).await?;
+    }
     // One that redeems it knows already.
     if kept.is_told() && change != Change::Consume {
         tx.notification_is_due(&kept.approval.id).await?;

@@ -4,5 +4,6 @@ mod asking;
 mod by_heart;
 mod deciding;
 mod forging;
+mod notices;
 mod signing;
 mod story;

@@ -1,12 +1,16 @@
-//! Devices: passkeys are added and removed, recovery codes made anew.
+//! Devices: passkeys are added and removed, recovery codes made anew, browsers
+//! told of requests.
 
 use app::context::FreshCodes;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::approval::push::subscriptions::{self, NewSubscription, SubscribeError};
 use domain::identity::passkeys::{self, PasskeyError};
 use domain::secret::Secret;
+use evidence::digest::from_base64url;
 
+use super::sign_in::sentence;
 use super::{Posted, see};
 use crate::door::Door;
 use crate::pages::Extras;
@@ -100,6 +104,61 @@ pub async fn remove(
             posted.again(&door, PAGE, status, "", sentence).await
         }
         Err(error) => wire::again(&posted, &door, PAGE, &error).await,
+    }
+}
+
+/// `POST /devices/notices`: `name`, `endpoint`, `p256dh`, `auth`, as the browser
+/// subscribed.
+pub async fn notices(State(door): State<Door>, signed_in: SignedIn, posted: Posted) -> Response {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let bytes = |name| from_base64url(posted.get(name)).ok();
+    let new = posted
+        .get("endpoint")
+        .parse()
+        .ok()
+        .zip(bytes("p256dh").zip(bytes("auth")));
+    let Some((endpoint, (p256dh, auth))) = new else {
+        let sentence = "The browser sent no subscription. This needs JavaScript and a browser that has notices.";
+        return posted.again(&door, PAGE, status, "", sentence).await;
+    };
+    let new = NewSubscription {
+        endpoint,
+        p256dh,
+        auth: Secret::new(auth),
+        name: posted.get("browser").to_owned(),
+    };
+    match subscriptions::subscribe(&door.engine, &signed_in.person.id, new).await {
+        Ok(_) => see(&format!("{PAGE}?notices=on")),
+        Err(SubscribeError::Name) => {
+            let sentence = "Give the browser a name of 1 to 60 characters.";
+            posted.again(&door, PAGE, status, "browser", sentence).await
+        }
+        Err(error @ (SubscribeError::Storage(_) | SubscribeError::Keyring(_))) => {
+            posted.failed(&door, PAGE, error).await
+        }
+        Err(error) => {
+            posted
+                .again(&door, PAGE, status, "", sentence(&error))
+                .await
+        }
+    }
+}
+
+/// `POST /devices/notices/{id}/remove`
+pub async fn no_notices(
+    State(door): State<Door>,
+    signed_in: SignedIn,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Response {
+    match subscriptions::unsubscribe(&door.engine, &signed_in.person.id, &id).await {
+        Ok(()) => see(&format!("{PAGE}?notices=off")),
+        Err(SubscribeError::NotFound) => {
+            let status = StatusCode::NOT_FOUND;
+            let words = sentence(&SubscribeError::NotFound);
+            posted.again(&door, PAGE, status, "", words).await
+        }
+        Err(error) => posted.failed(&door, PAGE, error).await,
     }
 }
 

@@ -43,6 +43,8 @@ pub fn routes() -> Router<Door> {
         .route("/devices/confirm/options", post(devices::vouching))
         .route("/devices/codes", post(devices::codes))
         .route("/devices/{id}/remove", post(devices::remove))
+        .route("/devices/notices", post(devices::notices))
+        .route("/devices/notices/{id}/remove", post(devices::no_notices))
         .route("/sign-in/with/{id}", get(crate::upstream::begin))
         .route("/sign-in/callback", get(crate::upstream::callback))
         .route("/sign-out", post(sign_in::sign_out))
@@ -227,7 +229,7 @@ impl Posted {
         let secret = |name: &str| {
             name.contains("password")
                 || name.contains("secret")
-                || matches!(name, "user_code" | "recovery_code" | "passkey")
+                || matches!(name, "user_code" | "recovery_code" | "passkey" | "auth")
         };
         self.fields
             .iter()

@@ -251,6 +251,7 @@ async fn later(process: &Process, by: Duration) -> Engine {
             quotas: domain::limits::Quotas::default(),
             rotate_keys_days: 0,
             passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
+            push_contact: "mailto:ops@attorn.test".to_owned(),
             sign_in: Vec::new(),
         },
     };

@@ -6,6 +6,7 @@
 //! - [`vapid`]: who we are, for the push service (RFC 8292).
 //! - [`send`]: one delivery (RFC 8030), its end as an [`Outcome`].
 //! - [`subscriptions`]: the browsers of a person.
+//! - [`notices`]: what they are told, and when it is tried again.
 //!
 //! What always holds here: the address came from a browser, so only the
 //! guarded client calls it; a payload is padded, so that its length tells
@@ -13,6 +14,7 @@
 //! payload never carries a credential.
 
 pub mod encrypt;
+pub mod notices;
 mod retry_after;
 mod send;
 mod sql;

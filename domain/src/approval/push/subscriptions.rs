@@ -243,25 +243,44 @@ pub async fn targets(engine: &Engine, person_id: &str) -> Result<Vec<Target>, Su
     drop(reader);
     let mut targets = Vec::new();
     for kept in all {
-        let (Some(wrapped), Some(sealed)) = (&kept.wrapped, &kept.auth_sealed) else {
-            return Err(keyring::Error::DoesNotOpen.into());
-        };
-        let id = kept.shown.id;
-        let key = DataKey::unwrap(engine, TABLE, &id, wrapped).await?;
-        let place = place(&id, &kept.shown.person_id, &kept.endpoint);
-        let auth = key.open(&place, sealed)?;
-        let auth = evidence::digest::array_from_base64url(auth.expose())
-            .map_err(|_| SubscribeError::Keys)?;
-        targets.push(Target {
-            id,
-            endpoint: Url::parse(&kept.endpoint).map_err(|_| SubscribeError::Endpoint)?,
-            keys: Keys {
-                p256dh: keyed(&kept.p256dh)?,
-                auth: Secret::new(auth),
-            },
-        });
+        targets.push(opened(engine, kept).await?);
     }
     Ok(targets)
+}
+
+/// What it takes to send to one browser of this person; `None` if it is told no more.
+pub(super) async fn target(
+    engine: &Engine,
+    person_id: &str,
+    id: &str,
+) -> Result<Option<Target>, SubscribeError> {
+    let mut reader = engine.store.reader().await?;
+    let all = reader.active_subscriptions(engine, person_id).await?;
+    drop(reader);
+    match all.into_iter().find(|kept| kept.shown.id == id) {
+        Some(kept) => opened(engine, kept).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn opened(engine: &Engine, kept: Kept) -> Result<Target, SubscribeError> {
+    let (Some(wrapped), Some(sealed)) = (&kept.wrapped, &kept.auth_sealed) else {
+        return Err(keyring::Error::DoesNotOpen.into());
+    };
+    let id = kept.shown.id;
+    let key = DataKey::unwrap(engine, TABLE, &id, wrapped).await?;
+    let place = place(&id, &kept.shown.person_id, &kept.endpoint);
+    let auth = key.open(&place, sealed)?;
+    let auth =
+        evidence::digest::array_from_base64url(auth.expose()).map_err(|_| SubscribeError::Keys)?;
+    Ok(Target {
+        id,
+        endpoint: Url::parse(&kept.endpoint).map_err(|_| SubscribeError::Endpoint)?,
+        keys: Keys {
+            p256dh: keyed(&kept.p256dh)?,
+            auth: Secret::new(auth),
+        },
+    })
 }
 
 /// Notes how a delivery ended. A subscription that is gone ends, and so does

@@ -1,0 +1,402 @@
+//! Telling people's browsers of requests: a row for each browser, written in
+//! the write that stores or ends the request, and tried until it is taken.
+//!
+//! What always holds here: a notice says what, who asks and which request, never
+//! a credential; it goes to the browsers of the person who is asked and to
+//! nobody else's; none is sent after its request has expired.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::subscriptions::{self, SubscribeError};
+use super::{Outcome, Push, SendError, Topic, Urgency, send};
+use crate::Engine;
+use crate::approval::read::Approval;
+use crate::approval::state::State;
+use crate::storage::{self, Tx};
+
+/// How often a browser is tried: at once, then after 5, 10, 20, 40 and 80 seconds.
+const ATTEMPTS: i64 = 6;
+/// Milliseconds after the first attempt; doubled each time.
+const BACKOFF_MS: i64 = 5_000;
+/// Nobody else tries one that was claimed less than this ago (milliseconds).
+const CLAIM_MS: i64 = 30_000;
+/// How often what is due is looked at without being told, milliseconds.
+const EVERY_MS: i64 = 1_000;
+/// As many are under way at once …
+const AT_ONCE: usize = 64;
+/// … and to one browser: a push service that hangs does not keep others waiting.
+const AT_ONCE_OF_ONE: usize = 4;
+/// For how long "already decided" is of use, in seconds.
+const ENDED_TTL_S: u32 = 60 * 60;
+/// How long settled notices are kept, milliseconds: the delivery log.
+const KEPT_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// How long subscriptions that ended are kept, milliseconds.
+const ENDED_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
+/// The topic of the signal that one is due.
+const DUE: &str = "notice";
+const TABLE: &str = "notices";
+
+/// What a notice says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Somebody asks.
+    Asked,
+    /// It was decided, or ended otherwise.
+    Ended,
+}
+
+impl Kind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Asked => "asked",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl std::str::FromStr for Kind {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "asked" => Ok(Self::Asked),
+            "ended" => Ok(Self::Ended),
+            _ => Err(()),
+        }
+    }
+}
+
+/// One after it was claimed.
+struct Claimed {
+    approval_id: String,
+    subscription_id: String,
+    kind: Kind,
+    attempts: i64,
+}
+
+/// How one attempt ended.
+enum End {
+    Done,
+    GivenUp(String),
+    Failed(String, Option<Duration>),
+}
+
+/// Sends notices until `shutdown`: what is due now, and whatever becomes due.
+pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
+    let mut signals = engine.store.signals();
+    tokio::pin!(shutdown);
+    loop {
+        if let Err(error) = run_due(engine).await {
+            tracing::warn!(%error, "notices could not be sent; it is tried again");
+        }
+        let next = engine
+            .clock
+            .sleep_until(engine.clock.monotonic() + EVERY_MS);
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = &mut next => break,
+                signal = signals.recv() => match signal {
+                    Ok(signal) if signal.topic == DUE => break,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+}
+
+/// Sends what is due, some at a time; answers how many were settled.
+///
+/// # Errors
+/// The database's.
+pub async fn run_due(engine: &Engine) -> Result<usize, storage::Error> {
+    let mut of_one: HashMap<String, usize> = HashMap::new();
+    let mut due = engine.store.reader().await?.notices_due().await?;
+    due.retain(|(_, subscription)| {
+        let count = of_one.entry(subscription.clone()).or_default();
+        *count += 1;
+        *count <= AT_ONCE_OF_ONE
+    });
+    due.truncate(AT_ONCE);
+    let tries = due.into_iter().map(|(id, _)| async move {
+        try_one(engine, &id).await.unwrap_or_else(|error| {
+            tracing::error!(%error, notice = id, "a notice could not be sent");
+            false
+        })
+    });
+    let settled = futures::future::join_all(tries).await;
+    Ok(settled.into_iter().filter(|settled| *settled).count())
+}
+
+async fn try_one(engine: &Engine, id: &str) -> Result<bool, storage::Error> {
+    let wanted = id.to_owned();
+    let claimed = engine
+        .store
+        .write(move |tx| {
+            let id = wanted.clone();
+            Box::pin(async move { tx.claim_notice(&id).await })
+        })
+        .await?;
+    let Some(claimed) = claimed else {
+        return Ok(false);
+    };
+    let last = claimed.attempts >= ATTEMPTS;
+    let doublings = (claimed.attempts - 1).clamp(0, 10);
+    let (state, detail, next_ms) = match carry_out(engine, &claimed).await? {
+        End::Done => ("done", None, 0),
+        End::GivenUp(why) => ("given_up", Some(why), 0),
+        End::Failed(why, _) if last => ("given_up", Some(why), 0),
+        End::Failed(why, after) => {
+            let asked = after.and_then(|after| i64::try_from(after.as_millis()).ok());
+            let backoff = BACKOFF_MS << doublings;
+            ("due", Some(why), asked.unwrap_or(0).max(backoff))
+        }
+    };
+    let id = id.to_owned();
+    engine
+        .store
+        .write(move |tx| {
+            let (id, detail) = (id.clone(), detail.clone());
+            Box::pin(async move { tx.end_notice(&id, state, detail, next_ms).await })
+        })
+        .await?;
+    Ok(state != "due")
+}
+
+async fn carry_out(engine: &Engine, claimed: &Claimed) -> Result<End, storage::Error> {
+    let given_up = |why: &str| Ok(End::GivenUp(why.to_owned()));
+    let mut reader = engine.store.reader().await?;
+    let Some(approval) = reader.approval(engine, &claimed.approval_id).await? else {
+        return given_up("the request is gone");
+    };
+    drop(reader);
+    if claimed.kind == Kind::Asked && approval.state != State::Pending {
+        return given_up("the request has ended");
+    }
+    let target =
+        match subscriptions::target(engine, &approval.person_id, &claimed.subscription_id).await {
+            Ok(Some(target)) => target,
+            Ok(None) => return given_up("the browser is told no more"),
+            Err(SubscribeError::Storage(error)) => return Err(error),
+            Err(error) => return Ok(End::GivenUp(error.to_string())),
+        };
+    let left_s = (approval.expires_at - engine.now()) / 1000;
+    let (ttl_s, urgency) = match claimed.kind {
+        Kind::Asked => (u32::try_from(left_s).unwrap_or(0).max(1), Urgency::High),
+        Kind::Ended => (ENDED_TTL_S, Urgency::Normal),
+    };
+    let payload = payload(claimed.kind, &approval);
+    let push = Push {
+        endpoint: &target.endpoint,
+        keys: &target.keys,
+        payload: payload.as_bytes(),
+        ttl_s,
+        urgency,
+        topic: Some(&Topic::of(&approval.id)),
+    };
+    let contact = &engine.settings.push_contact;
+    let outcome = match send(engine, engine.keys.vapid(), contact, &push).await {
+        Ok(outcome) => outcome,
+        Err(error @ (SendError::Encrypt(_) | SendError::Vapid(_))) => {
+            return Ok(End::GivenUp(error.to_string()));
+        }
+    };
+    subscriptions::note(engine, &target.id, &outcome).await?;
+    Ok(match outcome {
+        Outcome::Delivered => End::Done,
+        Outcome::Gone => End::GivenUp("the subscription is gone".to_owned()),
+        Outcome::Refused { status } => End::GivenUp(format!("refused with {status}")),
+        Outcome::Retry { after, why } => End::Failed(why, after),
+    })
+}
+
+/// What our worker shows. The words are ours; the agent chose none but its name,
+/// as it is registered.
+fn payload(kind: Kind, approval: &Approval) -> String {
+    let cut = |text: &str| text.chars().take(200).collect::<String>();
+    let (agent, what) = (cut(&approval.shown.agent), cut(&approval.shown.title));
+    let title = match (kind, approval.state) {
+        (Kind::Asked, _) | (Kind::Ended, State::Pending) => format!("{agent} asks"),
+        (Kind::Ended, State::Approved | State::Consumed) => "Already approved".to_owned(),
+        (Kind::Ended, State::Denied) => "Already denied".to_owned(),
+        (Kind::Ended, State::Expired) => "Nobody decided in time".to_owned(),
+        (Kind::Ended, State::Cancelled) => format!("{agent} took the request back"),
+    };
+    json!({
+        "kind": kind.word(),
+        "approval": approval.id,
+        "title": title,
+        "body": what,
+        "open": "Look at it",
+        "deny": "Deny",
+        "denied": "Denied. Nothing is done.",
+        "expires_at": approval.expires_at,
+    })
+    .to_string()
+}
+
+/// Forgets notices that were settled a week ago and browsers that were dropped
+/// a month ago, at most a thousand of each; answers how many.
+///
+/// # Errors
+/// The database's.
+pub async fn sweep(engine: &Engine) -> Result<u64, storage::Error> {
+    engine
+        .store
+        .write(move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let notices = tx
+                    .execute(
+                        "delete from notices where id in \
+                         (select id from notices where state <> 'due' and settled_at <= $1 limit 1000)",
+                        vec![(now - KEPT_MS).into()],
+                    )
+                    .await?;
+                let browsers = tx
+                    .execute(
+                        "delete from push_subscriptions where id in \
+                         (select s.id from push_subscriptions s where s.state = 'ended' and s.ended_at <= $1 \
+                         and not exists (select 1 from notices n where n.subscription_id = s.id) limit 1000)",
+                        vec![(now - ENDED_KEPT_MS).into()],
+                    )
+                    .await?;
+                Ok::<_, storage::Error>(notices + browsers)
+            })
+        })
+        .await
+}
+
+impl Tx {
+    /// Has every browser of the person told of a new request.
+    pub(in crate::approval) async fn notices_of_request(
+        &mut self,
+        engine: &Engine,
+        approval: &Approval,
+    ) -> Result<(), storage::Error> {
+        let browsers = self
+            .active_subscriptions(engine, &approval.person_id)
+            .await?;
+        for browser in browsers {
+            self.insert_notice(&approval.id, &browser.shown.id, Kind::Asked)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The request has ended: browsers that were told of it, or are being told
+    /// just now, hear of that; the others hear of nothing.
+    pub(in crate::approval) async fn notices_of_end(
+        &mut self,
+        approval_id: &str,
+    ) -> Result<(), storage::Error> {
+        let now = self.now();
+        let told = self
+            .all(
+                "select subscription_id from notices where approval_id = $1 and kind = 'asked' \
+                 and state <> 'given_up' and attempts > 0 order by id limit 100",
+                vec![approval_id.into()],
+            )
+            .await?;
+        self.execute(
+            "update notices set state = 'given_up', detail = 'the request has ended', settled_at = $2 \
+             where approval_id = $1 and state = 'due'",
+            vec![approval_id.into(), now.into()],
+        )
+        .await?;
+        for row in told {
+            let subscription: String = row.get("subscription_id")?;
+            self.insert_notice(approval_id, &subscription, Kind::Ended)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_notice(
+        &mut self,
+        approval_id: &str,
+        subscription_id: &str,
+        kind: Kind,
+    ) -> Result<(), storage::Error> {
+        let (id, now) = (self.new_id("ntc"), self.now());
+        self.execute(
+            "insert into notices (id, approval_id, subscription_id, kind, state, attempts, next_at, created_at) \
+             values ($1, $2, $3, $4, 'due', 0, $5, $5)",
+            vec![
+                (&id).into(),
+                approval_id.into(),
+                subscription_id.into(),
+                kind.word().into(),
+                now.into(),
+            ],
+        )
+        .await?;
+        self.signal(None, DUE, &id);
+        Ok(())
+    }
+
+    async fn notices_due(&mut self) -> Result<Vec<(String, String)>, storage::Error> {
+        let now = self.now();
+        let sql = "select id, subscription_id from notices where state = 'due' and next_at <= $1 \
+                   order by next_at, id limit 500";
+        let rows = self.all(sql, vec![now.into()]).await?;
+        rows.iter()
+            .map(|row| Ok((row.get("id")?, row.get("subscription_id")?)))
+            .collect()
+    }
+
+    async fn claim_notice(&mut self, id: &str) -> Result<Option<Claimed>, storage::Error> {
+        let now = self.now();
+        let row = self
+            .swap(
+                "update notices set attempts = attempts + 1, next_at = $3 \
+                 where id = $1 and state = 'due' and next_at <= $2 \
+                 returning approval_id, subscription_id, kind, attempts",
+                vec![id.into(), now.into(), (now + CLAIM_MS).into()],
+            )
+            .await?;
+        row.map(|row| {
+            Ok(Claimed {
+                approval_id: row.get("approval_id")?,
+                subscription_id: row.get("subscription_id")?,
+                kind: row.word(TABLE, "kind")?,
+                attempts: row.get("attempts")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Settles one, or has it tried again later; what was settled meanwhile stays.
+    async fn end_notice(
+        &mut self,
+        id: &str,
+        state: &'static str,
+        detail: Option<String>,
+        next_ms: i64,
+    ) -> Result<(), storage::Error> {
+        let now = self.now();
+        let settled = (state != "due").then_some(now);
+        self.execute(
+            "update notices set state = $2, detail = $3, settled_at = $4, next_at = $5 \
+             where id = $1 and state = 'due'",
+            vec![
+                id.into(),
+                state.into(),
+                detail.into(),
+                settled.into(),
+                (now + next_ms).into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+}
