@@ -4,9 +4,9 @@
  * Reads one line of JSON from standard input (`client`, `person`, `resource`, `chains`) and, once it
  * listens, writes one line of JSON to standard output (`port`, `refresh_tokens`).
  */
-import { generateKeyPairSync } from 'node:crypto';
+import { createCipheriv, createDecipheriv, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createInterface } from 'node:readline';
-import Provider from 'oidc-provider';
+import Provider, { errors } from 'oidc-provider';
 
 const lines = createInterface({ input: process.stdin });
 const asked = JSON.parse((await lines[Symbol.asyncIterator]().next()).value);
@@ -64,6 +64,7 @@ class Memory {
   }
 }
 
+const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const provider = new Provider('http://localhost', {
   adapter: Memory,
@@ -77,6 +78,7 @@ const provider = new Provider('http://localhost', {
         'refresh_token',
         'client_credentials',
         'urn:openid:params:grant-type:ciba',
+        EXCHANGE,
       ],
       token_endpoint_auth_method: 'client_secret_post',
       id_token_signed_response_alg: 'ES256',
@@ -121,6 +123,43 @@ const provider = new Provider('http://localhost', {
     },
   },
 });
+
+/** The token of an account at another provider, sealed as a vault would. */
+const sealingKey = randomBytes(32);
+const iv = randomBytes(12);
+const cipher = createCipheriv('aes-256-gcm', sealingKey, iv);
+const linked = `xoxp-${'0123456789'.repeat(7)}`;
+const sealed = {
+  bytes: Buffer.concat([cipher.update(JSON.stringify({ access: linked })), cipher.final()]),
+  tag: cipher.getAuthTag(),
+};
+const vault = new Map([[`${person} sign-in-with-slack`, sealed]]);
+
+/** As much of a token exchange as the store knows: the subject's token, its grant, the account. */
+const exchange = async (ctx) => {
+  const { client: asking, params } = ctx.oidc;
+  const subject = await provider.RefreshToken.find(params.subject_token);
+  if (!subject || subject.clientId !== asking.clientId || subject.isExpired) {
+    throw new errors.InvalidGrant('the subject token is not good');
+  }
+  const grant = await provider.Grant.find(subject.grantId);
+  const row = vault.get(`${subject.accountId} ${params.connection}`);
+  if (!grant || grant.isExpired || !row) throw new errors.InvalidGrant('there is no account');
+  const opened = createDecipheriv('aes-256-gcm', sealingKey, iv).setAuthTag(row.tag);
+  const text = Buffer.concat([opened.update(row.bytes), opened.final()]);
+  ctx.body = {
+    access_token: JSON.parse(text).access,
+    issued_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    token_type: 'Bearer',
+    expires_in: 3600,
+    scope: 'channels:read chat:write',
+  };
+};
+provider.registerGrantType(
+  EXCHANGE,
+  exchange,
+  ['subject_token', 'subject_token_type', 'connection'],
+);
 
 const refresh_tokens = [];
 const registered = await provider.Client.find(client.id);

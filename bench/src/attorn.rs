@@ -131,6 +131,52 @@ async fn start(
     Ok(program)
 }
 
+/// Starts Attorn with its sandbox providers (`attorn demo`), on SQLite, with an account at Slack
+/// linked and given to the example agent for release.
+///
+/// # Errors
+/// A sentence with what it said.
+pub async fn demo(setting: &Setting, name: &'static str) -> Result<Program> {
+    let folder = setting.folder(name)?;
+    let (log, env_file) = (folder.join("log"), folder.join("env"));
+    let file = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+    let mut demo = Command::new(&setting.attorn);
+    demo.current_dir(&folder)
+        .args(["demo", "--port", "0", "--data", "demo", "--link", "slack"])
+        .args(["--env-file", "env"])
+        .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0");
+    let child = program::start(&demo, file)?;
+    let mut program = Program::new(name, child, SocketAddr::from(([127, 0, 0, 1], 0)));
+    let said = loop {
+        // Written in one go, when everything answers.
+        if let Ok(said) = fs::read_to_string(&env_file) {
+            break said;
+        }
+        program.check().map_err(|error| {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            format!("{error}\n{}", log.trim_end())
+        })?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let value = |name: &str| {
+        said.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .map(|value| value.trim_matches('\'').to_owned())
+            .ok_or_else(|| format!("`attorn demo` did not say {name}"))
+    };
+    let url = Url::parse(&value("ATTORN_URL")?).map_err(|error| error.to_string())?;
+    let port = url.port().ok_or("the demo has no port")?;
+    program.address = SocketAddr::from(([127, 0, 0, 1], port));
+    program.host = format!("localhost:{port}");
+    program.client = Credentials {
+        id: value("ATTORN_CLIENT_ID")?,
+        secret: value("ATTORN_CLIENT_SECRET")?,
+        person: value("ATTORN_USER_EMAIL")?,
+    };
+    program.refresh_tokens = vec![value("ATTORN_REFRESH_TOKEN")?];
+    Ok(program)
+}
+
 /// Runs a command of Attorn's to its end.
 fn said(command: &mut Command, input: &str) -> Result<String> {
     use std::io::Write as _;

@@ -20,6 +20,10 @@ const TOKEN: &str = concat!(
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
 );
 
+/// As long as a user token of Slack's.
+const SLACK_TOKEN: &str =
+    "xoxp-012345678901-012345678901-012345678901-0123456789abcdef0123456789abcdef";
+
 /// `attorn-bench control`: says its port on standard output and serves.
 ///
 /// # Errors
@@ -60,6 +64,16 @@ async fn token(Form(pairs): Form<Vec<(String, String)>>) -> Response {
                 "expires_in": 600,
                 "scope": "offline_access",
                 "refresh_token": value(&pairs, "refresh_token"),
+            }),
+        ),
+        Some("urn:ietf:params:oauth:grant-type:token-exchange") => answer(
+            StatusCode::OK,
+            &json!({
+                "access_token": SLACK_TOKEN,
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+                "scope": "channels:read chat:write",
             }),
         ),
         _ => answer(

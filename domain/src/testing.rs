@@ -168,7 +168,7 @@ async fn engine(
     settings: Settings,
     names: &ScriptedNames,
 ) -> Engine {
-    let (parts, rng) = parts(location, clock, issuer, seed, quotas, sign_in, names);
+    let (parts, rng) = parts(location, clock, seed, settings, names);
     Engine::start(parts, |_| Ok(key(7, &rng)))
         .await
         .expect("the engine starts")
@@ -183,10 +183,8 @@ pub fn key(byte: u8, rng: &Arc<dyn Rng>) -> Arc<StaticKey> {
 fn parts(
     location: &Location,
     clock: &ManualClock,
-    issuer: &str,
     seed: u64,
-    quotas: Quotas,
-    sign_in: Vec<Upstream>,
+    settings: Settings,
     names: &ScriptedNames,
 ) -> (Parts, Arc<dyn Rng>) {
     let guarded = GuardedOutbound::with_names(true, Arc::new(names.clone()));
@@ -293,15 +291,7 @@ impl Bench {
         let settings = old.settings.clone();
         old.store.close().await;
         drop(old);
-        let (parts, rng) = parts(
-            &location,
-            &clock,
-            &settings.issuer,
-            seed + 1,
-            settings.quotas,
-            settings.sign_in,
-            &names,
-        );
+        let (parts, rng) = parts(&location, &clock, seed + 1, settings, &names);
         Ok(Self {
             engine: Engine::start(parts, |_| Ok(keys(&rng))).await?,
             clock,

@@ -3,6 +3,7 @@
 
 mod backchannel;
 mod client_credentials;
+mod exchange;
 mod pending;
 mod poll;
 mod polled;
@@ -21,7 +22,7 @@ use crate::setting::Setting;
 use crate::{attorn, others};
 
 /// Every scenario: its name, and what it is.
-pub const ALL: [(&str, &str); 5] = [
+pub const ALL: [(&str, &str); 6] = [
     (
         "client-credentials",
         "a client asks for an ES256 access token on its own behalf",
@@ -33,6 +34,10 @@ pub const ALL: [(&str, &str); 5] = [
     (
         "refresh",
         "a refresh token is traded for the next one and an ES256 access token; durable before the answer",
+    ),
+    (
+        "exchange",
+        "a refresh token of ours is traded for the living token of a linked account; audited before the answer",
     ),
     (
         "poll",
@@ -53,6 +58,7 @@ pub async fn run(name: &str, setting: &Setting) -> Result<Outcome> {
         "client-credentials" => client_credentials::run(setting).await?,
         "backchannel" => backchannel::run(setting).await?,
         "refresh" => refresh::run(setting).await?,
+        "exchange" => exchange::run(setting).await?,
         "poll" => poll::run(setting).await?,
         "polled" => polled::run(setting).await?,
         other => return Err(format!("there is no scenario {other}")),
