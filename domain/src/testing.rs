@@ -367,6 +367,7 @@ impl Bench {
             code,
             redirect_uri: None,
             verifier: VERIFIER.into(),
+            audience: None,
         };
         token::grant(&self.engine, request, client, None)
             .await

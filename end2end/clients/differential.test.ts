@@ -7,6 +7,7 @@ import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, test } from 'node:test';
 import Provider from 'oidc-provider';
+import { Browser } from './support/browser.ts';
 import { demo } from './support/demo.ts';
 
 const attorn = demo({ name: 'differential' });
@@ -225,8 +226,11 @@ const cases: Record<string, Case> = {
 /** Where a browser is led: to a page of the server's own, or back to the client with an error. */
 async function led(server: Server, query: URLSearchParams): Promise<string> {
   query.delete('client_secret');
-  const given = await fetch(`${server.authorize}?${query}`, { redirect: 'manual' });
-  const to = given.headers.get('location');
+  const address = `${server.authorize}?${query}`;
+  const given = await fetch(address, { redirect: 'manual' });
+  let to = given.headers.get('location');
+  // Nobody is sent to a client that registered itself before they sign in (RFC 9700 section 4.11.2).
+  if (server === ours && to?.startsWith('/sign-in')) to = (await new Browser(attorn).visit(address)).location ?? to;
   if (!to?.startsWith(redirect)) return to === null ? `a page, ${given.status}` : 'asks the person';
   // The peer answers the implicit grant where that grant would: in the fragment.
   const { searchParams, hash } = new URL(to);

@@ -213,14 +213,16 @@ impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
         } else {
             "/"
         };
-        Err(to_sign_in(back))
+        Err(to_sign_in(back, None))
     }
 }
 
-/// The way to the sign-in page and back to `path`.
+/// The way to the sign-in page and back to `path`; the page's field holds
+/// `email`, if somebody said whom they expect.
 #[must_use]
-pub fn to_sign_in(path: &str) -> Response {
-    let query = serde_urlencoded::to_string([("return_to", path)]).unwrap_or_default();
+pub fn to_sign_in(path: &str, email: Option<&str>) -> Response {
+    let pairs = [("return_to", Some(path)), ("email", email)];
+    let query = serde_urlencoded::to_string(pairs).unwrap_or_default();
     Redirect::to(&format!("/sign-in?{query}")).into_response()
 }
 

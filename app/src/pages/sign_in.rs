@@ -30,6 +30,13 @@ pub fn page() -> AnyView {
         .or_else(|| query.get("return_to"))
         .cloned()
         .unwrap_or_default();
+    if let Some(email) = query.get("email")
+        && email.len() <= 254
+    {
+        form.values
+            .entry("email".to_owned())
+            .or_insert(email.clone());
+    }
     let others = others(&return_to);
     let with_passkey = with_passkey(&return_to);
     let body = view! {

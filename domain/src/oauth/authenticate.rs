@@ -10,6 +10,7 @@ use super::assertion;
 use super::clients::{self, Client, ClientKind, ClientState};
 use super::error::{Code, OauthError};
 use super::memory;
+use super::metadata_document;
 use super::params::{Params, decode};
 use super::request_head::RequestHead;
 use crate::Engine;
@@ -177,7 +178,14 @@ pub async fn authenticate(
         basic_challenge: via == Via::Basic,
         ..OauthError::new(Code::InvalidClient, "client authentication failed").because(cause)
     };
-    let found = memory::client(engine, &credentials.id).await?;
+    let mut found = memory::client(engine, &credentials.id).await?;
+    if found.is_none()
+        && let Some(address) = metadata_document::address(&credentials.id)
+    {
+        // Its first request may be a pushed one, or a device's.
+        metadata_document::client(engine, &address, &head.network()).await?;
+        found = memory::client(engine, &credentials.id).await?;
+    }
     // The hash is made and compared whether or not there is such a client.
     let presented = credentials
         .secret

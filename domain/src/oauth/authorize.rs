@@ -6,11 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use url::Url;
+use url::{Url, form_urlencoded};
 
-use super::clients::{self, Client, GrantType};
+use super::clients::{self, Client, GrantType, Source};
 use super::dpop;
 use super::error::{Code, OauthError};
+use super::logout;
 use super::par;
 use super::params::Params;
 use crate::Engine;
@@ -120,8 +121,11 @@ pub struct AuthorizeRequest {
     pub prompt: Prompt,
     /// The sign-in may be at most so many seconds old.
     pub max_age: Option<i64>,
-    /// Whom the client expects.
+    /// Whom the client expects, in its words: for the sign-in page.
     pub login_hint: Option<String>,
+    /// Whom the client expects, by an ID token of ours (`id_token_hint`): nobody
+    /// else is answered for.
+    pub expected: Option<String>,
     /// The thumbprint of the key the code is bound to (RFC 9449 §10).
     pub dpop_jkt: Option<String>,
     /// Under which name it was pushed, and when (Unix milliseconds).
@@ -141,6 +145,10 @@ pub enum AuthorizeError {
         to: Url,
         /// What it says.
         error: OauthError,
+        /// Whether nobody vouches for that address: the client registered
+        /// itself, and did not ask to be answered without a page. Then who is
+        /// sent there signs in first (RFC 9700 §4.11.2).
+        unproven: bool,
     },
 }
 
@@ -213,23 +221,48 @@ impl AuthorizeRequest {
             return true;
         };
         // What was pushed stays as it is: a sign-in since then is the one it asks for.
-        let again = match self.pushed {
-            Some((_, pushed_at)) => at < pushed_at,
-            None => true,
-        };
-        (self.prompt.login && again)
-            || self
-                .max_age
-                .is_some_and(|age| now - at > age.saturating_mul(1000))
+        if self.pushed.is_some_and(|(_, pushed_at)| at >= pushed_at) {
+            return false;
+        }
+        let too_old = |age: i64| age == 0 || now - at > age.saturating_mul(1000);
+        self.prompt.login || self.max_age.is_some_and(too_old)
+    }
+
+    /// Whether the answer may be about this person, who is signed in.
+    #[must_use]
+    pub fn may_be_about(&self, person_id: &str) -> bool {
+        self.expected.as_deref().is_none_or(|id| id == person_id)
+    }
+
+    /// The query to come back to `/authorize` with after a sign-in: without
+    /// `login` in `prompt`, which has been done then, and with ten minutes at
+    /// the least to answer the page before the sign-in is too old again.
+    #[must_use]
+    pub fn query_after_sign_in(&self, params: &Params) -> String {
+        let mut query = without_sign_in(params);
+        if self.pushed.is_none()
+            && let Some(age) = self.max_age
+        {
+            let pair = form_urlencoded::Serializer::new(String::new())
+                .append_pair("max_age", &age.max(ANSWERED_WITHIN_S).to_string())
+                .finish();
+            query = format!("{query}&{pair}");
+        }
+        query
     }
 }
 
-/// The query to come back to `/authorize` with after a sign-in: without
-/// `login` in `prompt`, which has been done then.
+/// Seconds that a page of ours may lie there after a sign-in.
+const ANSWERED_WITHIN_S: i64 = 600;
+
+/// The query with what asks for a sign-in left out.
 #[must_use]
-pub fn query_after_sign_in(params: &Params) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
+pub fn without_sign_in(params: &Params) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in params.pairs() {
+        if name == "max_age" {
+            continue;
+        }
         if name != "prompt" {
             query.append_pair(name, value);
             continue;
@@ -251,6 +284,29 @@ pub fn query_after_sign_in(params: &Params) -> String {
 /// [`AuthorizeError`].
 pub async fn check(engine: &Engine, params: &Params) -> Result<AuthorizeRequest, AuthorizeError> {
     let client = clients::known(engine, params.need("client_id")?).await?;
+    judge_of(engine, client, params).await
+}
+
+/// As [`check`], for a request from outside: a client whose id is the address
+/// of its metadata is looked up there, on account of this network
+/// ([`super::RequestHead::network`]).
+///
+/// # Errors
+/// [`AuthorizeError`].
+pub async fn check_from(
+    engine: &Engine,
+    params: &Params,
+    network: &str,
+) -> Result<AuthorizeRequest, AuthorizeError> {
+    let client = clients::looked_up(engine, params.need("client_id")?, network).await?;
+    judge_of(engine, client, params).await
+}
+
+async fn judge_of(
+    engine: &Engine,
+    client: Client,
+    params: &Params,
+) -> Result<AuthorizeRequest, AuthorizeError> {
     let pushed = params.get("request_uri").filter(|uri| par::is_ours(uri));
     if let Some(request_uri) = pushed {
         let pushed = par::find(engine, &client.id, request_uri).await?;
@@ -302,7 +358,13 @@ pub(super) async fn judge_pushed(
                     ("error_description", &error.plain()),
                 ],
             )?;
-            Err(AuthorizeError::Redirect { to, error })
+            let silent = params.get("prompt") == Some("none");
+            let unproven = client.source == Source::Registration && !silent;
+            Err(AuthorizeError::Redirect {
+                to,
+                error,
+                unproven,
+            })
         }
     }
 }
@@ -383,6 +445,7 @@ async fn judge(
         prompt: prompt(params)?,
         max_age: max_age.or(client.metadata.default_max_age.map(i64::from)),
         login_hint: params.get("login_hint").map(str::to_owned),
+        expected: expected(engine, params, client)?,
         dpop_jkt: dpop_jkt(params)?,
         client: client.clone(),
         redirect_uri: String::new(),
@@ -390,6 +453,24 @@ async fn judge(
         issuer: String::new(),
         pushed: None,
     })
+}
+
+/// The person of `id_token_hint` (OpenID Connect Core §3.1.2.1): of an ID token
+/// of ours for this client, however old.
+fn expected(
+    engine: &Engine,
+    params: &Params,
+    client: &Client,
+) -> Result<Option<String>, OauthError> {
+    let Some(token) = params.get("id_token_hint") else {
+        return Ok(None);
+    };
+    let bad = || OauthError::request("id_token_hint is no ID token of ours for this client");
+    let hint = logout::read_hint(engine, token).map_err(|cause| bad().because(cause))?;
+    if hint.client_id != client.id {
+        return Err(bad().because("of another client"));
+    }
+    Ok(Some(hint.person_id))
 }
 
 /// RFC 7636 §4.3; S256 only, for every client (RFC 9700 §2.1.1).

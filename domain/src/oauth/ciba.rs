@@ -11,7 +11,7 @@ use super::clients::{Client, ClientKind, Delivery};
 use super::error::{Code, OauthError};
 use super::first::{Authorized, First};
 use super::request_head::RequestHead;
-use super::token::TokenAnswer;
+use super::token::{TokenAnswer, same_target};
 use crate::Engine;
 use crate::approval::{self, Approval, RedeemError};
 use crate::secret::Secret;
@@ -44,6 +44,7 @@ pub(super) async fn redeem(
     head: &RequestHead,
     client: &Client,
     auth_req_id: &Secret<String>,
+    audience: Option<String>,
     jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     // CIBA Core §4: only a client that can be authenticated. Registration sees to
@@ -63,6 +64,7 @@ pub(super) async fn redeem(
     }
     let wait_s = head.wait_s.unwrap_or(0);
     let approval = approval::poll(engine, &client.id, auth_req_id.expose(), wait_s).await?;
+    same_target(audience.as_deref(), &approval.audience)?;
     let first = Arc::new(first(engine, client, &approval));
     let (at, kept, id) = (engine.clone(), first.clone(), approval.id.clone());
     engine

@@ -250,14 +250,6 @@ pub async fn get(engine: &Engine, id: &str) -> Result<Option<Client>, Error> {
 /// `invalid_request` when there is none, or it is frozen.
 pub(super) async fn known(engine: &Engine, id: &str) -> Result<Client, OauthError> {
     let none = || OauthError::request("there is no such client");
-    if let Some(address) = metadata_document::address(id) {
-        let client = metadata_document::client(engine, &address).await?;
-        return if client.state == ClientState::Active {
-            Ok(client)
-        } else {
-            Err(none())
-        };
-    }
     get(engine, id)
         .await
         .map_err(|error| match error {
@@ -266,6 +258,27 @@ pub(super) async fn known(engine: &Engine, id: &str) -> Result<Client, OauthErro
         })?
         .filter(|client| client.state == ClientState::Active)
         .ok_or_else(none)
+}
+
+/// As [`known`]; one whose id is the address of its metadata is looked up there,
+/// on account of this network.
+///
+/// # Errors
+/// As [`known`] and [`metadata_document::client`].
+pub(super) async fn looked_up(
+    engine: &Engine,
+    id: &str,
+    network: &str,
+) -> Result<Client, OauthError> {
+    let Some(address) = metadata_document::address(id) else {
+        return known(engine, id).await;
+    };
+    let client = metadata_document::client(engine, &address, network).await?;
+    if client.state == ClientState::Active {
+        Ok(client)
+    } else {
+        Err(OauthError::request("there is no such client"))
+    }
 }
 
 /// The client that runs in this very process, if one is registered.

@@ -7,7 +7,7 @@ use super::clients::{Client, ClientKind};
 use super::error::OauthError;
 use super::first::{Authorized, First};
 use super::sql_grants::CodeRow;
-use super::token::TokenAnswer;
+use super::token::{TokenAnswer, same_target};
 use crate::audit::{Event, Kind};
 use crate::keyring::sha256;
 use crate::secret::Secret;
@@ -37,14 +37,28 @@ enum Outcome {
     Again,
 }
 
+/// What must be as it was when the code was asked for.
+pub(super) struct Shown {
+    /// `redirect_uri`, where it is given again.
+    pub(super) redirect_uri: Option<String>,
+    /// `audience` or `resource`, where it is named again.
+    pub(super) audience: Option<String>,
+    /// The thumbprint of the key that was proved.
+    pub(super) jkt: Option<String>,
+}
+
 pub(super) async fn redeem(
     engine: &Engine,
     client: &Client,
     code: &Secret<String>,
-    redirect_uri: Option<String>,
     verifier: &Secret<String>,
-    jkt: Option<String>,
+    shown: Shown,
 ) -> Result<TokenAnswer, OauthError> {
+    let Shown {
+        redirect_uri,
+        audience,
+        jkt,
+    } = shown;
     let bad = || OauthError::grant("the code is not valid, or no longer");
     if !ids::well_formed("att_ac", code.expose()) {
         return Err(bad());
@@ -58,7 +72,7 @@ pub(super) async fn redeem(
         .write(move |tx| {
             let (engine, client) = (at.clone(), who.clone());
             let (redirect_uri, challenge) = (redirect_uri.clone(), challenge.clone());
-            let jkt = proved.clone();
+            let (jkt, audience) = (proved.clone(), audience.clone());
             Box::pin(async move {
                 let now = tx.now();
                 let row = tx
@@ -90,6 +104,7 @@ pub(super) async fn redeem(
                 if challenge != row.code_challenge {
                     return Err(OauthError::grant("the code_verifier is wrong"));
                 }
+                same_target(audience.as_deref(), &row.audience)?;
                 // RFC 9449 §10: the code was asked for with this key.
                 if row.dpop_jkt.is_some() && row.dpop_jkt != jkt {
                     return Err(bad().because("asked for with another key"));

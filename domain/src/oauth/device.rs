@@ -15,7 +15,7 @@ use super::families::sign_in;
 use super::first::{Authorized, First};
 use super::params::Params;
 use super::request_head::RequestHead;
-use super::token::TokenAnswer;
+use super::token::{TokenAnswer, same_target};
 use crate::audit::{Event, Kind};
 use crate::identity::SignIn;
 use crate::limits::{Limit, TooOften};
@@ -319,6 +319,7 @@ pub(super) async fn redeem(
     engine: &Engine,
     client: &Client,
     device_code: &Secret<String>,
+    audience: Option<String>,
     jkt: Option<String>,
 ) -> Result<TokenAnswer, OauthError> {
     let bad = || OauthError::grant("the device_code is not valid, or was used before");
@@ -334,6 +335,7 @@ pub(super) async fn redeem(
         .await?
         .filter(|row| row.client_id == client.id)
         .ok_or_else(bad)?;
+    same_target(audience.as_deref(), &row.audience)?;
     if row.state == State::Asked && engine.now() < row.expires_at {
         let now = engine.clock.monotonic();
         engine.paces.poll(hash, now).map_err(|seconds| {

@@ -19,6 +19,7 @@ use super::registration::{NewClient, RegistrationPolicy};
 use super::sql::StoredClient;
 use super::{client_metadata::AuthMethod, dynamic_registration};
 use crate::Engine;
+use crate::limits::Limit;
 use crate::outbound::Ask;
 
 /// How long a document is believed without looking again, in milliseconds.
@@ -53,13 +54,19 @@ fn bad(words: impl Into<String>) -> OauthError {
     OauthError::new(Code::InvalidClient, words)
 }
 
-/// The client at this address, fetched unless it was within the hour.
+/// The client at this address, fetched unless it was within the hour. Each
+/// fetch counts as a registration from `network`: anybody can name an address,
+/// and what stands there becomes a row.
 ///
 /// # Errors
 /// `invalid_client` when the policy forbids such clients or the document is no
-/// good; a client that was known before stays what it was while its document
-/// cannot be fetched.
-pub(super) async fn client(engine: &Engine, url: &Url) -> Result<Client, OauthError> {
+/// good; `too_many_requests`; a client that was known before stays what it was
+/// while its document cannot be fetched.
+pub(super) async fn client(
+    engine: &Engine,
+    url: &Url,
+    network: &str,
+) -> Result<Client, OauthError> {
     if !matches!(engine.settings.registration, RegistrationPolicy::Open) {
         return Err(bad("clients are registered by an admin here"));
     }
@@ -77,7 +84,13 @@ pub(super) async fn client(engine: &Engine, url: &Url) -> Result<Client, OauthEr
     {
         return Ok(kept.clone());
     }
-    let new = match (fetch(engine, url).await, kept.clone()) {
+    let allowed = engine.limits.count(Limit::Registration, network);
+    let fetched = match allowed {
+        Ok(()) => fetch(engine, url).await,
+        Err(_) if kept.is_some() => Err(away("too many were fetched of late".to_owned())),
+        Err(too_often) => return Err(too_often.into()),
+    };
+    let new = match (fetched, kept.clone()) {
         (Ok(new), _) => new,
         (Err(error), Some(kept)) if error.code == Code::TemporarilyUnavailable => return Ok(kept),
         (Err(error), _) => return Err(error),
@@ -105,15 +118,16 @@ pub(super) async fn client(engine: &Engine, url: &Url) -> Result<Client, OauthEr
     Ok(client)
 }
 
+fn away(cause: String) -> OauthError {
+    OauthError::new(
+        Code::TemporarilyUnavailable,
+        "the client's metadata document could not be fetched",
+    )
+    .retry_after(30)
+    .because(cause)
+}
+
 async fn fetch(engine: &Engine, url: &Url) -> Result<NewClient, OauthError> {
-    let away = |cause: String| {
-        OauthError::new(
-            Code::TemporarilyUnavailable,
-            "the client's metadata document could not be fetched",
-        )
-        .retry_after(30)
-        .because(cause)
-    };
     let answer = engine
         .guarded
         .send(Ask {

@@ -40,6 +40,8 @@ pub enum TokenRequest {
         redirect_uri: Option<String>,
         /// The PKCE verifier.
         verifier: Secret<String>,
+        /// `audience` or `resource`, if it is named again.
+        audience: Option<String>,
     },
     /// RFC 6749 §6.
     Refresh {
@@ -61,11 +63,15 @@ pub enum TokenRequest {
     Ciba {
         /// The agent's credential for its request.
         auth_req_id: Secret<String>,
+        /// `audience` or `resource`, if it is named again.
+        audience: Option<String>,
     },
     /// RFC 8628 §3.4.
     Device {
         /// The device's credential for its request.
         device_code: Secret<String>,
+        /// `audience` or `resource`, if it is named again.
+        audience: Option<String>,
     },
     /// RFC 8693.
     Exchange(ExchangeRequest),
@@ -88,6 +94,7 @@ impl TokenRequest {
                 code: secret("code")?,
                 redirect_uri: params.get("redirect_uri").map(str::to_owned),
                 verifier: secret("code_verifier")?,
+                audience: audience()?,
             },
             Ok(GrantType::RefreshToken) => Self::Refresh {
                 token: secret("refresh_token")?,
@@ -100,9 +107,11 @@ impl TokenRequest {
             },
             Ok(GrantType::Ciba) => Self::Ciba {
                 auth_req_id: secret("auth_req_id")?,
+                audience: audience()?,
             },
             Ok(GrantType::DeviceCode) => Self::Device {
                 device_code: secret("device_code")?,
+                audience: audience()?,
             },
             Ok(GrantType::TokenExchange) => Self::Exchange(ExchangeRequest::parse(params, false)?),
             Err(()) => {
@@ -245,7 +254,15 @@ async fn grant_to(
             code,
             redirect_uri,
             verifier,
-        } => code::redeem(engine, client, &code, redirect_uri, &verifier, jkt).await,
+            audience,
+        } => {
+            let shown = code::Shown {
+                redirect_uri,
+                audience,
+                jkt,
+            };
+            code::redeem(engine, client, &code, &verifier, shown).await
+        }
         TokenRequest::Refresh {
             token,
             scopes,
@@ -254,16 +271,30 @@ async fn grant_to(
         TokenRequest::ClientCredentials { scopes, audience } => {
             client_credentials::issue(engine, client, scopes, audience, jkt).await
         }
-        TokenRequest::Ciba { auth_req_id } => {
-            ciba::redeem(engine, head, client, &auth_req_id, jkt).await
-        }
-        TokenRequest::Device { device_code } => {
-            device::redeem(engine, client, &device_code, jkt).await
-        }
+        TokenRequest::Ciba {
+            auth_req_id,
+            audience,
+        } => ciba::redeem(engine, head, client, &auth_req_id, audience, jkt).await,
+        TokenRequest::Device {
+            device_code,
+            audience,
+        } => device::redeem(engine, client, &device_code, audience, jkt).await,
         TokenRequest::Exchange(request) => {
             exchange::exchange(engine, head, client, request, jkt).await
         }
     }
+}
+
+/// A token request may name the audience of its grant again, and no other
+/// (RFC 8707 §2.2): nobody gets a token for something else than they asked for.
+pub(super) fn same_target(asked: Option<&str>, granted: &str) -> Result<(), OauthError> {
+    if asked.is_none_or(|asked| asked == granted) {
+        return Ok(());
+    }
+    Err(OauthError::new(
+        Code::InvalidTarget,
+        "this grant is for another audience",
+    ))
 }
 
 /// The whole endpoint: authenticates, reads, answers.

@@ -107,6 +107,7 @@ async fn an_answer_lost_within_a_grace_time_is_regained_though_nobody_asks_again
         }
         stage.breathe().await;
     }
+    stage.settle().await;
     assert_eq!(refreshes(), 2);
     stage.pass(3600);
     assert!(token(&stage, &account).await.is_ok());
@@ -140,7 +141,7 @@ async fn a_living_token_is_not_put_at_risk_by_asking_again() {
                 }
                 stage.breathe().await;
             }
-            stage.breathe().await;
+            stage.settle().await;
             stage.pass(50);
         }
         assert_eq!(stage.refreshes(at), before + 1, "{}", cell.entry);

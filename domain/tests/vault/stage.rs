@@ -192,6 +192,19 @@ impl Stage {
         }
     }
 
+    /// Waits until nobody is at a refresh: what came of it is noted by then.
+    pub async fn settle(&self) {
+        let held = "select count(*) as held from refresh_leases where not released";
+        for _ in 0..2000 {
+            let row = self.row(held, vec![]).await.unwrap();
+            if row.get::<i64>("held").unwrap() == 0 {
+                return;
+            }
+            self.breathe().await;
+        }
+        panic!("a refresh is under way for ever");
+    }
+
     pub fn refreshes(&self, provider: Provider) -> usize {
         self.control.token_calls(provider, "refresh_token")
     }

@@ -4,7 +4,7 @@ use app::context::{ConsentAccount, ConsentView, FormState};
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::oauth::authorize::{check, query_after_sign_in};
+use domain::oauth::authorize::{check, check_from, without_sign_in};
 use domain::oauth::{self, AuthorizeError, AuthorizeRequest, Code, OauthError, Params, Source};
 use domain::vault::AccessMode;
 use url::Url;
@@ -26,21 +26,28 @@ pub async fn ask(
         Ok(params) => params,
         Err(error) => return page_error(&door, request, &error).await,
     };
-    let asked = match check(&door.engine, &params).await {
+    let signed_in = request.extensions().get::<SignedIn>().cloned();
+    let network = super::network(request.extensions());
+    let asked = match check_from(&door.engine, &params, &network).await {
         Ok(asked) => asked,
         Err(AuthorizeError::ShowPage(error)) => return page_error(&door, request, &error).await,
+        Err(AuthorizeError::Redirect { unproven: true, .. }) if signed_in.is_none() => {
+            return to_sign_in(&format!("/authorize?{}", without_sign_in(&params)), None);
+        }
         Err(AuthorizeError::Redirect { to, .. }) => return go(&to),
     };
-    let signed_in = request.extensions().get::<SignedIn>().cloned();
     let auth_time = signed_in.as_ref().map(|signed_in| signed_in.sign_in.at);
     let signed_in = match signed_in {
         Some(signed_in) if !asked.needs_sign_in(auth_time, door.engine.now()) => signed_in,
         _ if asked.prompt.none => {
             return refuse(&asked, Code::LoginRequired, "the person must sign in");
         }
-        _ => return to_sign_in(&format!("/authorize?{}", query_after_sign_in(&params))),
+        _ => return sign_in_first(&asked, &params),
     };
     let person = &signed_in.person.id;
+    if !asked.may_be_about(person) {
+        return refuse(&asked, Code::LoginRequired, "somebody else is signed in");
+    }
     let needed = match oauth::consent_needed(&door.engine, person, &asked).await {
         Ok(needed) => needed,
         Err(error) => return page_error(&door, request, &error).await,
@@ -100,6 +107,12 @@ pub async fn decide(State(door): State<Door>, signed_in: SignedIn, posted: Poste
         Err(AuthorizeError::Redirect { to, .. }) => return go(&to),
     };
     let person = &signed_in.person.id;
+    if asked.needs_sign_in(Some(signed_in.sign_in.at), door.engine.now()) {
+        return sign_in_first(&asked, &params);
+    }
+    if !asked.may_be_about(person) {
+        return refuse(&asked, Code::LoginRequired, "somebody else is signed in");
+    }
     let outcome = match posted.get("decision") {
         "allow" => {
             let chosen = match chosen(&door, person, &asked, posted.all("account")).await {
@@ -115,6 +128,11 @@ pub async fn decide(State(door): State<Door>, signed_in: SignedIn, posted: Poste
         Ok(to) => go(&to),
         Err(error) => posted_error(&door, &posted, &error).await,
     }
+}
+
+fn sign_in_first(asked: &AuthorizeRequest, params: &Params) -> Response {
+    let back = format!("/authorize?{}", asked.query_after_sign_in(params));
+    to_sign_in(&back, asked.login_hint.as_deref())
 }
 
 /// The mode of each ticked account is the one that was asked for.

@@ -22,7 +22,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -125,6 +125,16 @@ pub fn head(door: &Door, parts: &Parts) -> Result<RequestHead, OauthError> {
             .get::<ClientAddress>()
             .and_then(|address| address.0),
     )
+}
+
+/// The network that a request came from, for counting.
+fn network(extensions: &Extensions) -> String {
+    let address = extensions.get::<ClientAddress>();
+    let head = RequestHead {
+        address: address.and_then(|address| address.0),
+        ..RequestHead::default()
+    };
+    head.network()
 }
 
 /// The media type of a body, in lower case and without its parameters.

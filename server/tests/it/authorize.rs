@@ -1,6 +1,6 @@
 //! `/authorize` and its consent page.
 
-use domain::oauth::Client;
+use domain::oauth::{Client, NewClient, Source};
 use domain::testing::CHALLENGE;
 
 use crate::house::{House, form};
@@ -114,6 +114,82 @@ async fn what_else_is_wrong_is_told_to_the_client() {
         assert!(to.contains(&format!("error={code}")), "{to}");
         assert!(to.contains("state=s1") && to.contains("iss="), "{to}");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_sent_to_a_client_that_registered_itself_before_they_sign_in() {
+    let house = House::open().await;
+    let new = NewClient {
+        redirect_uris: vec![CALLBACK.to_owned()],
+        ..NewClient::confidential("Anybody", Source::Registration)
+    };
+    let (client, _) = house.bench.register(new).await;
+    let wrong = [("response_type", "token")];
+    let fields = asking(&client, &wrong);
+    let nobody = house.get(&address(&fields), "").await;
+    assert!(nobody.location().starts_with("/sign-in?return_to="));
+    let cookie = house.signed_in(&house.ada).await;
+    let somebody = house.get(&address(&fields), &cookie).await;
+    assert!(somebody.location().starts_with(CALLBACK));
+    let silent = asking(&client, &[("prompt", "none")]);
+    let silent = house.get(&address(&silent), "").await;
+    assert!(silent.location().contains("error=login_required"));
+}
+
+#[tokio::test]
+async fn without_a_page_the_client_hears_what_is_missing_and_gets_its_code_when_nothing_is() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let silent = asking(&agent.client, &[("prompt", "none")]);
+    let missing = house.get(&address(&silent), &cookie).await;
+    assert!(missing.location().contains("error=consent_required"));
+    let mut allow = asking(&agent.client, &[]);
+    allow.push(("decision", "allow"));
+    house.post("/authorize/decision", &cookie, &allow).await;
+    let granted = house.get(&address(&silent), &cookie).await;
+    assert!(granted.location().contains("code="));
+}
+
+#[tokio::test]
+async fn the_person_a_client_expects_is_on_the_sign_in_page_and_the_only_one_answered_for() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let hinted = asking(&agent.client, &[("login_hint", "ada@example.com")]);
+    let to_sign_in = house.get(&address(&hinted), "").await;
+    let page = house.get(to_sign_in.location(), "").await;
+    assert!(page.body.contains("value=\"ada@example.com\""));
+    let tokens = house
+        .bench
+        .tokens(&agent.client, &house.ada, "openid")
+        .await;
+    let hint = tokens.id_token.unwrap();
+    let bob = house.bench.person("bob@example.com").await;
+    let cookie = house.signed_in(&bob).await;
+    let mut fields = asking(&agent.client, &[("id_token_hint", hint.expose())]);
+    let other = house.get(&address(&fields), &cookie).await;
+    assert!(other.location().contains("error=login_required"));
+    fields.push(("decision", "allow"));
+    let other = house.post("/authorize/decision", &cookie, &fields).await;
+    assert!(other.location().contains("error=login_required"));
+    let codes = "select count(*) as n from authorization_codes where used_at is null";
+    assert_eq!(house.count(codes).await, 0);
+}
+
+#[tokio::test]
+async fn a_person_who_signed_in_for_max_age_zero_is_not_asked_to_do_it_again() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let fields = asking(&agent.client, &[("max_age", "0")]);
+    let before = house.signed_in(&house.ada).await;
+    let to_sign_in = house.get(&address(&fields), &before).await;
+    let (_, query) = to_sign_in.location().split_once('?').unwrap();
+    let back = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "return_to")
+        .unwrap();
+    let after = house.signed_in(&house.ada).await;
+    let page = house.get(&back.1, &after).await;
+    assert_eq!(page.status, 200, "{}", page.location());
 }
 
 #[tokio::test]

@@ -147,3 +147,45 @@ async fn a_document_that_is_not_the_clients_own_is_refused() {
     let address = format!("/authorize?{}", form(&site.authorize()));
     assert!((400..500).contains(&house.get(&address, &cookie).await.status));
 }
+
+#[tokio::test]
+async fn whoever_names_address_after_address_is_slowed() {
+    let house = House::open().await;
+    let site = Site::open().await;
+    let mut refused = 0;
+    for number in 0..200 {
+        let id = format!("{}?n={number}", site.id);
+        let fields = [
+            ("response_type", "code"),
+            ("client_id", id.as_str()),
+            ("redirect_uri", CALLBACK),
+        ];
+        let answer = house
+            .get(&format!("/authorize?{}", form(&fields)), "")
+            .await;
+        refused += usize::from(answer.status == 429);
+    }
+    assert!(refused > 0, "nobody was slowed");
+    assert!(site.fetches() + refused <= 200);
+    // The sign-in page fetches nothing, wherever it is asked to lead.
+    let before = site.fetches();
+    let back = format!("/authorize?client_id={}?n=999", site.id);
+    let page = format!("/sign-in?{}", form(&[("return_to", &back)]));
+    assert_eq!(house.get(&page, "").await.status, 200);
+    assert_eq!(site.fetches(), before);
+}
+
+#[tokio::test]
+async fn the_first_request_of_such_a_client_may_be_a_pushed_one() {
+    let house = House::open().await;
+    let site = Site::open().await;
+    let fields = [
+        ("response_type", "code"),
+        ("client_id", site.id.as_str()),
+        ("redirect_uri", CALLBACK),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let pushed = house.post("/oauth/par", "", &fields).await;
+    assert_eq!(pushed.status, 201, "{}", pushed.body);
+}

@@ -57,6 +57,7 @@ pub struct ExchangeRequest {
     auth0: bool,
     subject: SubjectToken,
     actor: Option<Secret<String>>,
+    /// A connection or an audience; empty for the subject's own audience.
     connection: String,
     /// Named as `audience` or `resource` only, under the RFC's URN, and an
     /// access token is wanted: it may be one of our audiences.
@@ -122,6 +123,14 @@ impl ExchangeRequest {
                     Code::InvalidTarget,
                     "connection and audience name different things",
                 ));
+            }
+            // RFC 8693 §2.1 lets the target be left out: the same audience, less of it.
+            (None, None)
+                if !auth0
+                    && issued != TYPE_FEDERATED
+                    && matches!(subject, SubjectToken::Access(_)) =>
+            {
+                ""
             }
             (None, None) => {
                 return Err(OauthError::request("the parameter connection is missing"));
@@ -210,7 +219,8 @@ pub(super) async fn exchange(
         scopes,
         issued,
     } = request;
-    if may_be_ours && client.allowed_audiences(engine).contains(&connection) {
+    let ours = connection.is_empty() || client.allowed_audiences(engine).contains(&connection);
+    if may_be_ours && ours {
         let SubjectToken::Access(token) = subject else {
             return Err(OauthError::request(
                 "a token for this audience comes from an access token, or from the refresh_token grant",
@@ -222,7 +232,11 @@ pub(super) async fn exchange(
             None => None,
         };
         let wanted = own::Wanted {
-            audience: connection,
+            audience: if connection.is_empty() {
+                subject.audience.clone()
+            } else {
+                connection
+            },
             scopes,
             actor,
             issued,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::identity::Person;
-use crate::oauth::authorize::{check, query_after_sign_in};
+use crate::oauth::authorize::check;
 use crate::oauth::{
     AuthorizeError, AuthorizeRequest, ClientState, NewClient, Source, allow, clients,
     consent_needed, consents, deny, offered,
@@ -94,7 +94,12 @@ async fn every_other_fault_goes_back_to_the_client_with_state_and_issuer() {
         ),
     ] {
         let answer = check(&bench, &params(&client, &[(name, text)])).await;
-        let Err(AuthorizeError::Redirect { to, error }) = answer else {
+        let Err(AuthorizeError::Redirect {
+            to,
+            error,
+            unproven: false,
+        }) = answer
+        else {
             panic!("{name}={text} should go back");
         };
         assert_eq!(error.code.word(), code, "{name}={text}");
@@ -173,15 +178,80 @@ async fn an_old_sign_in_is_asked_for_again() {
     assert!(!recent.needs_sign_in(Some(now - 60_000), now));
     assert!(recent.needs_sign_in(Some(now - 60_001), now));
     let always = params(&client, &[("prompt", "login consent")]);
-    assert!(
-        check(&bench, &always)
-            .await
-            .unwrap()
-            .needs_sign_in(Some(now), now)
-    );
-    let after = Params::form(query_after_sign_in(&always).as_bytes()).unwrap();
+    let asked = check(&bench, &always).await.unwrap();
+    assert!(asked.needs_sign_in(Some(now), now));
+    let after = Params::form(asked.query_after_sign_in(&always).as_bytes()).unwrap();
     assert_eq!(after.get("prompt"), Some("consent"));
     assert_eq!(after.get("state"), Some("a state & more"));
+    assert_eq!(after.get("max_age"), None);
+}
+
+#[tokio::test]
+async fn a_sign_in_that_was_just_asked_for_is_not_asked_for_again() {
+    let bench = Bench::new().await;
+    let (client, _) = bench.client("Agent").await;
+    let mut new = NewClient::confidential("Careful", Source::Command);
+    new.redirect_uris = vec![CALLBACK.to_owned()];
+    new.metadata.default_max_age = Some(0);
+    let (careful, _) = bench.register(new).await;
+    for (client, text) in [
+        (&client, Some("0")),
+        (&client, Some("1")),
+        (&careful, None),
+        (&client, Some("3600")),
+    ] {
+        let pairs: Vec<_> = text.map(|text| ("max_age", text)).into_iter().collect();
+        let params = params(client, &pairs);
+        let asked = check(&bench, &params).await.unwrap();
+        let now = bench.now();
+        assert!(asked.needs_sign_in(Some(now - 3_601_000), now), "{text:?}");
+        if text != Some("3600") {
+            assert!(asked.needs_sign_in(Some(now - 1001), now), "{text:?}");
+        }
+        // The person signs in, and reads the page for a while.
+        let after = Params::form(asked.query_after_sign_in(&params).as_bytes()).unwrap();
+        let after = check(&bench, &after).await.unwrap();
+        assert!(!after.needs_sign_in(Some(now), now + 500_000), "{text:?}");
+        assert_eq!(after.state, asked.state);
+    }
+}
+
+#[tokio::test]
+async fn an_id_token_hint_names_the_only_person_that_is_answered_for() {
+    let bench = Bench::new().await;
+    let (client, _) = bench.client("Agent").await;
+    let (other, _) = bench.client("Another").await;
+    let ada = bench.person("ada@example.com").await;
+    let bob = bench.person("bob@example.com").await;
+    let tokens = bench.tokens(&client, &ada, "openid").await;
+    let hint = tokens.id_token.unwrap();
+    let pairs = [("id_token_hint", hint.expose().as_str())];
+    let asked = good(&bench, &client, &pairs).await;
+    assert!(asked.may_be_about(&ada.id) && !asked.may_be_about(&bob.id));
+    assert!(good(&bench, &client, &[]).await.may_be_about(&bob.id));
+    for (client, text) in [(&other, hint.expose().as_str()), (&client, "nonsense")] {
+        let answer = check(&bench, &params(client, &[("id_token_hint", text)])).await;
+        let Err(AuthorizeError::Redirect { error, .. }) = answer else {
+            panic!("{text} names nobody");
+        };
+        assert_eq!(error.code, Code::InvalidRequest);
+    }
+}
+
+#[tokio::test]
+async fn nobody_vouches_for_the_address_of_a_client_that_registered_itself() {
+    let bench = Bench::new().await;
+    let mut new = NewClient::confidential("Anybody", Source::Registration);
+    new.redirect_uris = vec![CALLBACK.to_owned()];
+    let (client, _) = bench.register(new).await;
+    for (prompt, expected) in [("login", true), ("none", false)] {
+        let pairs = [("response_type", "token"), ("prompt", prompt)];
+        let answer = check(&bench, &params(&client, &pairs)).await;
+        let Err(AuthorizeError::Redirect { unproven, .. }) = answer else {
+            panic!("it is told to the client");
+        };
+        assert_eq!(unproven, expected, "{prompt}");
+    }
 }
 
 #[tokio::test]

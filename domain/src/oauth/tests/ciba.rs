@@ -264,6 +264,7 @@ async fn a_client_frozen_after_approving_gets_nothing_even_past_authentication()
     // Frozen between authentication and the write: the row is read in it.
     let request = || token::TokenRequest::Ciba {
         auth_req_id: auth_req_id.as_str().into(),
+        audience: None,
     };
     let late = token::grant(&scene.bench, request(), &scene.client, None).await;
     assert_eq!(refused(late), Code::AccessDenied);
@@ -312,6 +313,7 @@ async fn a_public_client_neither_asks_nor_redeems() {
     };
     let request = token::TokenRequest::Ciba {
         auth_req_id: auth_req_id.as_str().into(),
+        audience: None,
     };
     let answer = token::grant(&scene.bench, request, &became, None).await;
     assert_eq!(refused(answer), Code::UnauthorizedClient);

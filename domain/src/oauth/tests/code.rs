@@ -52,6 +52,30 @@ async fn a_code_gives_tokens_once_and_a_replay_ends_them() {
 }
 
 #[tokio::test]
+async fn a_code_is_not_redeemed_for_another_audience_than_it_was_asked_for() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let (client, secret) = bench.client("Agent").await;
+    let code = bench.code(&client, &ada, "openid").await;
+    let (issuer, proxy) = (&bench.settings.issuer, bench.settings.proxy_audience());
+    for (resource, good) in [(proxy.as_str(), false), (issuer.as_str(), true)] {
+        let pairs = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose().as_str()),
+            ("code_verifier", VERIFIER),
+            ("resource", resource),
+        ];
+        let answer = ask(&bench, &client, &secret, &pairs).await;
+        if good {
+            answer.unwrap();
+        } else {
+            // And the code is as good as before.
+            assert_eq!(refused(answer), Code::InvalidTarget);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_redemptions_of_one_code_give_one_token() {
     let bench = Bench::new().await;
     let ada = bench.person("ada@example.com").await;

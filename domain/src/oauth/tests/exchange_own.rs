@@ -115,6 +115,19 @@ async fn an_exchanged_token_never_has_a_scope_its_subject_lacks() {
 }
 
 #[tokio::test]
+async fn without_a_target_the_token_is_for_the_same_audience_with_less_scope() {
+    let scene = Scene::new().await;
+    let token = scene.token(&["read", "write"]);
+    let less = [("scope", "read")];
+    let answer = scene.exchange(&scene.agent, &token, &less).await.unwrap();
+    let said = scene.verified(&answer, API).await;
+    assert_eq!(said.scopes, ["read"]);
+    let more = [("scope", "read admin")];
+    let refused_ = scene.exchange(&scene.agent, &token, &more).await;
+    assert_eq!(refused(refused_), Code::InvalidScope);
+}
+
+#[tokio::test]
 async fn an_exchanged_token_never_outlives_its_subject() {
     let scene = Scene::new().await;
     let token = scene.token(&[]);
