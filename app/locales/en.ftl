@@ -538,6 +538,7 @@ connections-empty-title = No connection is set up
 connections-empty-text = People can link accounts once a provider is set up here.
 connection-active = Active
 connection-invalid-client = Provider refuses our client
+connection-suspect = Refuses many accounts at once; asking again
 connection-unwell = Provider does not answer
 connection-disabled = Off
 connection-tried = This version has run against: { $tried }.

@@ -237,6 +237,9 @@ pub(crate) mod ssr {
                     .map(|(name, value)| format!("{name}={value}"))
                     .collect(),
                 status: match connection.state {
+                    ConnectionState::Active if connection.is_suspect(seen.engine.now()) => {
+                        Status::new(Tone::Wait, t("connection-suspect"))
+                    }
                     ConnectionState::Active if connection.unwell_since.is_some() => {
                         Status::new(Tone::Bad, t("connection-unwell"))
                     }

@@ -52,8 +52,8 @@ fn lapsing_from(entry: &Refresh, obtained_at: i64) -> Option<i64> {
     entry.idle_days.map(|days| obtained_at + days * DAY_MS / 2)
 }
 
-/// Something from nought up to `most` milliseconds.
-fn jitter(rng: &dyn Rng, most: i64) -> i64 {
+/// Something random from nought up to `most` milliseconds.
+pub(super) fn jitter(rng: &dyn Rng, most: i64) -> i64 {
     let dice = i64::from(u16::from_be_bytes(random(rng)));
     most / i64::from(u16::MAX) * dice + most % i64::from(u16::MAX) * dice / i64::from(u16::MAX)
 }
@@ -73,6 +73,10 @@ fn plan(held: &Held, now: i64) -> Plan {
     }
     if held.stored.connection.state != ConnectionState::Active {
         return Plan::Later(now + 12 * CLAIM_MS);
+    }
+    // Refused as one of many: asked about again until it is certain.
+    if grant.suspect_since.is_some() {
+        return Plan::Refresh;
     }
     if let Some(at) = grant.access_expires_at.filter(|at| *at > now)
         && refresh::must_hold(held)

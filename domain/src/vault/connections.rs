@@ -97,6 +97,9 @@ pub struct Connection {
     pub state: ConnectionState,
     /// Since when its provider does not answer (Unix milliseconds).
     pub unwell_since: Option<i64>,
+    /// Since when it has refused so many grants at once that they are asked
+    /// about again instead of given up (Unix milliseconds).
+    pub suspect_since: Option<i64>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// Unix milliseconds.
@@ -369,6 +372,7 @@ fn read(engine: &Engine, row: &Row) -> Result<Stored, Error> {
         source: row.word("connections", "source")?,
         state: row.word("connections", "state")?,
         unwell_since: row.get("unwell_since")?,
+        suspect_since: row.get("suspect_since")?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     };

@@ -7,6 +7,7 @@ use super::connections::ConnectionState;
 use super::flight_sql::Holding;
 use super::held::{Held, Kept, seal_grant};
 use super::step::{Effect, Event as Step, Outcome, Refusal, Settlement, State, View, step};
+use super::suspect;
 use super::wire::{self, CALL_TIMEOUT, Grant, TokenAnswer, TokenError};
 use super::{Error, Reason, TokenKind, revocations};
 use crate::Engine;
@@ -44,6 +45,7 @@ pub(super) async fn fly(
         lease: None,
         pass: None,
         spared: false,
+        burst: false,
         intent: String::new(),
         answer: None,
     };
@@ -74,6 +76,8 @@ struct Flight {
     pass: Option<Pass>,
     /// No leave was given.
     spared: bool,
+    /// This refusal was one of many at once.
+    burst: bool,
     intent: String,
     answer: Option<TokenAnswer>,
 }
@@ -340,6 +344,7 @@ impl Flight {
         };
         let answered = wire::ask_token(&self.engine, &held.stored, &secret, grant).await;
         self.note_health(&answered).await;
+        let believed = self.believe(&answered)?;
         Ok(match answered {
             Ok(answer) => {
                 self.answer = Some(answer);
@@ -348,7 +353,8 @@ impl Flight {
             Err(error) => {
                 tracing::info!(%error, account = self.account_id, "a refresh was not answered with a token");
                 match error {
-                    TokenError::InvalidGrant => Step::Refused(Refusal::Grant),
+                    TokenError::InvalidGrant if believed => Step::Refused(Refusal::Grant),
+                    TokenError::InvalidGrant => Step::Refused(Refusal::Suspect),
                     TokenError::InvalidClient(code) => Step::Refused(Refusal::Client(code)),
                     TokenError::Refused(code) => Step::Refused(Refusal::Other(code)),
                     TokenError::NotSent => Step::NotDone {
@@ -388,6 +394,26 @@ impl Flight {
         if let Err(error) = marked {
             tracing::warn!(%error, "a connection's health could not be noted");
         }
+    }
+
+    /// Whether the answer is to be taken at its word: `suspect.rs`.
+    fn believe(&mut self, answered: &Result<TokenAnswer, TokenError>) -> Result<bool, Error> {
+        let refused = match answered {
+            Ok(_) => false,
+            Err(TokenError::InvalidGrant) => true,
+            // Says nothing about the grant.
+            Err(_) => return Ok(true),
+        };
+        let (engine, connection) = (&self.engine, &self.held()?.stored.connection);
+        let monotonic = engine.clock.monotonic();
+        let burst = engine
+            .vault
+            .recent
+            .note(&connection.id, &self.account_id, monotonic, refused);
+        let since = self.held()?.grant.suspect_since;
+        let believed = suspect::is_believed(engine.now(), burst, since, connection.suspect_since);
+        self.burst = burst && refused;
+        Ok(!refused || believed)
     }
 
     /// Seals and stores the answer, however long the database is away.
@@ -489,6 +515,7 @@ impl Flight {
         let lock_key = held.grant.lock_key.clone();
         let own = self.lease.as_ref().map(|(holding, _)| holding.clone());
         let was_unwell = held.stored.connection.unwell_since.is_some();
+        let was_suspect = held.grant.suspect_since.is_some();
         let (candidate, stored_by) = (candidate.id, candidate.holder);
         let chosen = self
             .engine
@@ -526,6 +553,9 @@ impl Flight {
                     if was_unwell {
                         tx.mark_health(&account.connection, true).await?;
                     }
+                    if was_suspect {
+                        tx.trust_again(&account.connection).await?;
+                    }
                     if kind == TokenKind::User {
                         tx.mark_mended(&account.id).await?;
                     }
@@ -554,6 +584,7 @@ impl Flight {
         let (kind, epoch) = (self.kind, held.grant.epoch);
         let account = held.row.account.clone();
         let parent = held.grant.refresh_hash.clone().unwrap_or_default();
+        let (burst, probe_at) = (self.burst, suspect::probe_at(&self.engine));
         let (intent, lease) = (self.intent.clone(), self.lease.take());
         let holding = lease.map(|(holding, _)| holding);
         let settled = self
@@ -571,6 +602,7 @@ impl Flight {
                             ("refused", "fresh", code.as_str())
                         }
                         Settlement::Ended(reason) => ("refused", "reconnect", reason.word()),
+                        Settlement::Suspect => ("refused", "fresh", "suspect"),
                     };
                     if !intent.is_empty() {
                         tx.end_intents(&account.id, kind, Some(&intent), outcome, Some(detail))
@@ -603,6 +635,12 @@ impl Flight {
                             .data("outcome", outcome)
                             .data("detail", detail),
                     );
+                    if settlement == Settlement::Suspect {
+                        tx.mark_suspect(&account.id, kind, probe_at).await?;
+                        if burst {
+                            tx.suspect(&account.connection, probe_at).await?;
+                        }
+                    }
                     if let (Settlement::Ended(reason), TokenKind::User) = (&settlement, kind) {
                         tx.mark_reconnect(&account.id, &account.person_id, *reason)
                             .await?;

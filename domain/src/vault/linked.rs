@@ -316,7 +316,8 @@ impl Tx {
              epoch = provider_grants.epoch + 1, state = excluded.state, scopes = excluded.scopes, \
              access_sealed = excluded.access_sealed, access_expires_at = excluded.access_expires_at, \
              refresh_sealed = excluded.refresh_sealed, refresh_hash = excluded.refresh_hash, \
-             obtained_at = excluded.obtained_at, updated_at = excluded.updated_at, ahead_at = excluded.ahead_at",
+             obtained_at = excluded.obtained_at, updated_at = excluded.updated_at, ahead_at = excluded.ahead_at, \
+             suspect_since = null",
             vec![
                 account.into(),
                 kind.word().into(),

@@ -53,6 +53,7 @@ mod scrub;
 mod shapes;
 mod sql;
 mod step;
+mod suspect;
 mod verdict;
 mod wire;
 

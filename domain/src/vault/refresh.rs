@@ -16,6 +16,7 @@ use super::connections::ConnectionState;
 use super::held::Held;
 use super::providers::RefreshRule;
 use super::step::Outcome;
+use super::suspect::Recent;
 use super::{Error, Reason, flight, pages};
 use crate::Engine;
 use crate::secret::Secret;
@@ -86,6 +87,7 @@ pub struct Memory {
     flights: Mutex<HashMap<GrantKey, Flight>>,
     pauses: Mutex<HashMap<GrantKey, Pause>>,
     pub(super) breakers: Breakers,
+    pub(super) recent: Recent,
     /// Grants whose lost answer is being asked for again within its grace time.
     regained: Mutex<HashSet<GrantKey>>,
 }
@@ -154,6 +156,7 @@ pub(super) async fn fresh_after(
             if left.is_some_and(|left| left < soon(life))
                 && held.grant.refresh_sealed.is_some()
                 && !hold
+                && paused(engine, &held).is_none()
             {
                 // Nobody waits for this one.
                 drop(start(engine, &held));

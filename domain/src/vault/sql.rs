@@ -79,6 +79,8 @@ pub(super) struct GrantRow {
     pub refresh_sealed: Option<Vec<u8>>,
     pub refresh_hash: Option<Vec<u8>>,
     pub obtained_at: i64,
+    /// Since when it is refused as one of many (Unix milliseconds).
+    pub suspect_since: Option<i64>,
 }
 
 /// A grant's new contents.
@@ -109,7 +111,7 @@ impl Tx {
         let row = self
             .optional(
                 "select account_id as id, lock_key, epoch, state, scopes, access_sealed, access_expires_at, \
-                 refresh_sealed, refresh_hash, obtained_at from provider_grants where account_id = $1 and token_kind = $2",
+                 refresh_sealed, refresh_hash, obtained_at, suspect_since from provider_grants where account_id = $1 and token_kind = $2",
                 vec![account.into(), kind.word().into()],
             )
             .await?;
@@ -131,6 +133,7 @@ impl Tx {
                 refresh_sealed: row.get("refresh_sealed")?,
                 refresh_hash: row.get("refresh_hash")?,
                 obtained_at: row.get("obtained_at")?,
+                suspect_since: row.get("suspect_since")?,
             })
         })
         .transpose()
@@ -148,7 +151,7 @@ impl Tx {
         Ok(self
             .swap(
                 "update provider_grants set epoch = epoch + 1, state = 'fresh', scopes = $5, access_sealed = $6, \
-                 access_expires_at = $7, refresh_sealed = $8, refresh_hash = $9, obtained_at = $10, updated_at = $10, ahead_at = $11 \
+                 access_expires_at = $7, refresh_sealed = $8, refresh_hash = $9, obtained_at = $10, updated_at = $10, ahead_at = $11, suspect_since = null \
                  where account_id = $1 and token_kind = $2 and epoch = $3 and refresh_hash = $4 returning epoch",
                 vec![
                     account.into(),

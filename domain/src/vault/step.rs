@@ -118,6 +118,8 @@ pub(super) enum Event {
 pub(super) enum Refusal {
     /// `invalid_grant`.
     Grant,
+    /// `invalid_grant`, as one of many at once: perhaps the provider's mistake.
+    Suspect,
     /// `invalid_client`: the connection's fault.
     Client(String),
     /// Anything else.
@@ -162,7 +164,12 @@ pub(super) enum Settlement {
     ClientRefused(String),
     /// Only the person can mend it.
     Ended(Reason),
+    /// To be asked about again before anybody believes it.
+    Suspect,
 }
+
+/// How long a refusal that nobody believes yet is left alone (seconds).
+pub(super) const SUSPECT_S: u64 = 600;
 
 /// What a refresh came to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -288,6 +295,13 @@ pub(super) fn step(state: &State, event: Event) -> (State, Effect) {
             };
             settle(Settlement::Ended(reason), Outcome::Reconnect(reason))
         }
+        (Calling { .. }, Event::Refused(Refusal::Suspect)) => settle(
+            Settlement::Suspect,
+            Outcome::Down {
+                retry_after_s: Some(SUSPECT_S),
+                ambiguous: false,
+            },
+        ),
         (Calling { .. }, Event::Refused(Refusal::Client(code))) => settle(
             Settlement::ClientRefused(code.clone()),
             Outcome::Refused(code),

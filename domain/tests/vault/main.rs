@@ -22,4 +22,5 @@ mod permission;
 mod provider_docs;
 mod proxy;
 mod stage;
+mod suspect;
 mod unlink;
