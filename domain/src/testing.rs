@@ -243,6 +243,13 @@ impl Bench {
         }
     }
 
+    /// Where the data lies, for another program to open. SQLite's has one owner:
+    /// close this engine's store first.
+    #[must_use]
+    pub const fn location(&self) -> &Location {
+        &self.location
+    }
+
     /// Winds the clock.
     pub fn advance(&self, by: Duration) {
         self.clock.advance(by);

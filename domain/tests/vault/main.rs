@@ -19,6 +19,7 @@ mod matrix_story;
 mod openid;
 mod passing;
 mod permission;
+mod processes;
 mod provider_docs;
 mod proxy;
 mod stage;
