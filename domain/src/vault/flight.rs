@@ -258,6 +258,7 @@ impl Flight {
                         return Ok::<_, storage::Error>(None);
                     }
                     // Stored since we looked, by a holder that was stopped for long.
+                    tx.lock_living(&account).await?;
                     if tx.candidate(&account, kind, &parent).await?.is_some() {
                         tx.release_lease(&holding).await?;
                         return Ok(None);
@@ -331,16 +332,16 @@ impl Flight {
                 return Ok(Step::Refused(Refusal::Other("does_not_open".to_owned())));
             }
         };
-        let too_late = self
-            .lease
-            .as_ref()
-            .is_none_or(|(_, taken_at)| self.engine.clock.monotonic() - taken_at > SEND_BY_MS);
-        if too_late {
+        let Some(send_by) = self.lease.as_ref().map(|(_, at)| at + SEND_BY_MS) else {
+            return Ok(Step::TooLate);
+        };
+        if self.engine.clock.monotonic() > send_by {
             return Ok(Step::TooLate);
         }
         let grant = Grant::Refresh {
             token: &token,
             kind: self.kind,
+            send_by,
         };
         let answered = wire::ask_token(&self.engine, &held.stored, &secret, grant).await;
         self.note_health(&answered).await;
@@ -613,6 +614,7 @@ impl Flight {
                         state = "unknown";
                     }
                     // An answer stored meanwhile, by a holder that was stopped for long, counts.
+                    tx.lock_living(&account.id).await?;
                     let moved = tx.candidate(&account.id, kind, &parent).await?.is_some()
                         || !tx.mark_grant(&account.id, kind, epoch, state).await?;
                     if let Some(holding) = &holding {

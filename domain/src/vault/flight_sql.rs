@@ -93,6 +93,19 @@ impl Tx {
 
     // Intents and stored answers.
 
+    /// Locks the account's row on PostgreSQL; whether it is linked still. Who
+    /// asks for stored answers next sees also the one that somebody is about to
+    /// store: its write may take long when its process is stopped.
+    pub(super) async fn lock_living(&mut self, account: &str) -> Result<bool, Error> {
+        let living = self
+            .execute(
+                "update accounts set updated_at = updated_at where id = $1 and state <> 'unlinked'",
+                vec![account.into()],
+            )
+            .await?;
+        Ok(living > 0)
+    }
+
     /// The newest stored answer that descends from the current refresh token.
     pub(super) async fn candidate(
         &mut self,
@@ -167,13 +180,7 @@ impl Tx {
         parent: &[u8],
         (holder, sealed): (&str, &[u8]),
     ) -> Result<bool, Error> {
-        let living = self
-            .execute(
-                "update accounts set updated_at = updated_at where id = $1 and state <> 'unlinked'",
-                vec![account.into()],
-            )
-            .await?;
-        if living == 0 {
+        if !self.lock_living(account).await? {
             return Ok(false);
         }
         let (id, now) = (self.new_id("cnd"), self.now());

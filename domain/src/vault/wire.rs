@@ -30,6 +30,7 @@ use super::providers::{AbsentExpiry, AnswerShape, ClientAuth, Provider, TokenBod
 use super::shapes::{Side, plain_rfc6749, plain_slack, save_successor};
 use super::{TokenKind, legible};
 use crate::Engine;
+use crate::clock::Clock;
 use crate::outbound::{self, Answer, Ask, Outbound};
 use crate::secret::Secret;
 
@@ -51,6 +52,8 @@ pub(super) enum Grant<'a> {
     Refresh {
         token: &'a Secret<String>,
         kind: TokenKind,
+        /// Not sent after this (monotonic milliseconds): another may ask then.
+        send_by: i64,
     },
 }
 
@@ -139,6 +142,10 @@ pub(super) async fn ask_token(
         Grant::Code { .. } => None,
         Grant::Refresh { kind, .. } => Some(*kind),
     };
+    let send_by = match &grant {
+        Grant::Code { .. } => None,
+        Grant::Refresh { send_by, .. } => Some(*send_by),
+    };
     let side: Arc<Mutex<Side>> = Arc::default();
     let client = BasicClient::new(ClientId::new(stored.connection.client_id.clone()))
         .set_client_secret(ClientSecret::new(secret.expose().clone()))
@@ -151,6 +158,8 @@ pub(super) async fn ask_token(
         outbound: stored.outbound(engine).clone(),
         entry: stored.entry.clone(),
         kind,
+        clock: engine.clock.clone(),
+        send_by,
         side: side.clone(),
     };
     let answered = match grant {
@@ -254,6 +263,8 @@ struct Http {
     outbound: Arc<dyn Outbound>,
     entry: Arc<Provider>,
     kind: Option<TokenKind>,
+    clock: Arc<dyn Clock>,
+    send_by: Option<i64>,
     side: Arc<Mutex<Side>>,
 }
 
@@ -283,6 +294,10 @@ async fn exchange(http: &Http, request: HttpRequest) -> Result<HttpResponse, Tok
         body = serde_json::to_vec(&form)
             .map_err(|_| TokenError::Refused("token_request".to_owned()))?;
         headers.insert(CONTENT_TYPE, JSON);
+    }
+    // As close to the sending as can be: nobody can call a request back.
+    if http.send_by.is_some_and(|by| http.clock.monotonic() > by) {
+        return Err(TokenError::NotSent);
     }
     let answer = send(
         &*http.outbound,
