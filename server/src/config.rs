@@ -112,6 +112,16 @@ pub struct Vault {
     /// Such keys themselves; only from the environment.
     #[serde(skip)]
     pub old_keys: Vec<Secret<String>>,
+    /// Who has the key that wraps; the others named here only unwrap.
+    pub provider: KeyProvider,
+    /// A key of HashiCorp Vault's.
+    pub transit: Option<Transit>,
+    /// A key of AWS KMS's.
+    pub aws_kms: Option<AwsKms>,
+    /// How many unwrapped data keys of these two are kept in memory.
+    pub data_keys_kept: usize,
+    /// For how many seconds.
+    pub data_keys_kept_seconds: u64,
 }
 
 impl Default for Vault {
@@ -121,8 +131,63 @@ impl Default for Vault {
             key: None,
             old_key_files: Vec::new(),
             old_keys: Vec::new(),
+            provider: KeyProvider::default(),
+            transit: None,
+            aws_kms: None,
+            data_keys_kept: 10_000,
+            data_keys_kept_seconds: 300,
         }
     }
+}
+
+/// Who has the key-encryption key.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyProvider {
+    /// A file, or the environment.
+    #[default]
+    File,
+    /// HashiCorp Vault's Transit engine.
+    Transit,
+    /// AWS KMS.
+    AwsKms,
+}
+
+/// `[vault.transit]`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transit {
+    /// Vault's address, `https://vault.example.com:8200`.
+    pub address: Url,
+    /// Where the engine is mounted.
+    #[serde(default = "transit_mount")]
+    pub mount: String,
+    /// The key's name; its type must be an AEAD one.
+    pub key: String,
+    /// Vault's namespace, if it has them.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// A file with the token, read for every call; else `VAULT_TOKEN` of the environment.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+}
+
+fn transit_mount() -> String {
+    "transit".to_owned()
+}
+
+/// `[vault.aws_kms]`. Credentials come from `AWS_ACCESS_KEY_ID`,
+/// `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsKms {
+    /// Its region, `eu-central-1`.
+    pub region: String,
+    /// The key: id or ARN.
+    pub key_id: String,
+    /// Another address than the region's public one.
+    #[serde(default)]
+    pub endpoint: Option<Url>,
 }
 
 /// `[oauth]`
@@ -512,6 +577,32 @@ impl Config {
         let says = |what: &str| Err(Error(what.to_owned()));
         if server.tls_cert.is_some() != server.tls_key.is_some() {
             return says("server.tls_cert and server.tls_key go together: give both or neither");
+        }
+        let missing = match self.vault.provider {
+            KeyProvider::File => false,
+            KeyProvider::Transit => self.vault.transit.is_none(),
+            KeyProvider::AwsKms => self.vault.aws_kms.is_none(),
+        };
+        if missing {
+            return says(
+                "vault.provider names a provider that has no section [vault.transit] or [vault.aws_kms]",
+            );
+        }
+        let addresses = [
+            self.vault.transit.as_ref().map(|transit| &transit.address),
+            self.vault
+                .aws_kms
+                .as_ref()
+                .and_then(|kms| kms.endpoint.as_ref()),
+        ];
+        for address in addresses.into_iter().flatten() {
+            let loopback = matches!(
+                address.host_str(),
+                Some("localhost" | "127.0.0.1" | "[::1]")
+            );
+            if address.scheme() != "https" && !(address.scheme() == "http" && loopback) {
+                return says("a key provider's address must be https: keys travel to it");
+            }
         }
         let url = &server.public_url;
         if !matches!(url.scheme(), "http" | "https")

@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 
 use crate::config::Config;
+use crate::key_providers::Around;
 use crate::serve::{self, Error};
 
 /// A request is one line of at most so many bytes.
@@ -50,7 +51,7 @@ pub async fn carry_out(engine: &Engine, config: &Config, ask: Ask) -> Result<Str
 }
 
 async fn rotate(engine: &Engine, config: &Config) -> Result<String, Error> {
-    let keys = serve::key_set(config, false, &engine.rng).map_err(Error::new)?;
+    let keys = serve::key_set(config, false, &Around::of(engine)).map_err(Error::new)?;
     engine.keys.keks().learn(keys);
     let report = rotation::rotate(engine, "command")
         .await

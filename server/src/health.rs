@@ -10,8 +10,9 @@ pub async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// The database answers too.
-pub async fn ready(State(door): State<Door>) -> (StatusCode, &'static str) {
+/// The database answers too. A key provider that does not answer is told and is
+/// no reason to send requests elsewhere: keys that were used of late still open.
+pub async fn ready(State(door): State<Door>) -> (StatusCode, String) {
     let answer = match door.engine.store.reader().await {
         Ok(mut reader) => reader
             .optional(
@@ -23,12 +24,19 @@ pub async fn ready(State(door): State<Door>) -> (StatusCode, &'static str) {
         Err(error) => Err(error),
     };
     match answer {
-        Ok(()) => (StatusCode::OK, "ready\n"),
+        Ok(()) => match door.engine.keys.keks().trouble() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(trouble) => {
+                tracing::error!(trouble, "the key provider");
+                let words = "ready; the key provider does not answer as it should\n";
+                (StatusCode::OK, words.to_owned())
+            }
+        },
         Err(error) => {
             tracing::error!(%error, "not ready");
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "the database does not answer\n",
+                "the database does not answer\n".to_owned(),
             )
         }
     }

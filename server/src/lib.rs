@@ -16,6 +16,7 @@ pub mod door;
 pub mod files;
 pub mod forms;
 pub mod health;
+pub mod key_providers;
 pub mod link;
 pub mod live;
 pub mod me;

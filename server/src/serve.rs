@@ -21,8 +21,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::config::{Config, KeyProvider};
 use crate::door::{Door, Options, Peer};
+use crate::key_providers::{self, Around};
 use crate::tls::TlsListener;
 
 /// How long requests under way may take to end after the stop signal.
@@ -50,15 +51,20 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
     let instance = random.iter().fold("instance_".to_owned(), |name, byte| {
         name + &format!("{byte:02x}")
     });
+    let around = Around {
+        rng: rng.clone(),
+        clock: Arc::new(SystemClock::new()),
+        outbound: Arc::new(HttpOutbound::new().map_err(Error::new)?),
+    };
     let parts = Parts {
         database: config
             .database
             .url
             .parse::<Location>()
             .map_err(Error::new)?,
-        clock: Arc::new(SystemClock::new()),
-        rng: rng.clone(),
-        outbound: Arc::new(HttpOutbound::new().map_err(Error::new)?),
+        clock: around.clock.clone(),
+        rng,
+        outbound: around.outbound.clone(),
         guarded: Arc::new(
             GuardedOutbound::new(config.outbound.allow_loopback).map_err(Error::new)?,
         ),
@@ -78,7 +84,7 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
                 .map_err(Error::new)?,
         },
     };
-    let engine = Engine::start(parts, |new| key_set(config, new, &rng))
+    let engine = Engine::start(parts, |new| key_set(config, new, &around))
         .await
         .map_err(Error::new)?;
     let (wraps, wanted) = (engine.keys.keks().wraps(), engine.keys.keks().wanted());
@@ -94,7 +100,8 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn key_set(config: &Config, new: bool, rng: &Arc<dyn Rng>) -> Result<KeySet, keyring::Error> {
+pub fn key_set(config: &Config, new: bool, around: &Around) -> Result<KeySet, keyring::Error> {
+    let rng = &around.rng;
     let mut others: Vec<Arc<dyn KeyEncryption>> = Vec::new();
     for path in &config.vault.old_key_files {
         others.push(Arc::new(FileKey::read(path, rng.clone())?));
@@ -102,10 +109,26 @@ pub fn key_set(config: &Config, new: bool, rng: &Arc<dyn Rng>) -> Result<KeySet,
     for key in &config.vault.old_keys {
         others.push(Arc::new(StaticKey::from_base64(key.expose(), rng.clone())?));
     }
-    Ok(KeySet {
-        first: first_key(config, new, rng.clone())?,
-        others,
-    })
+    let mut first = None;
+    for (provider, key) in [
+        (
+            KeyProvider::Transit,
+            key_providers::transit(config, around)?,
+        ),
+        (KeyProvider::AwsKms, key_providers::aws_kms(config, around)?),
+    ] {
+        let Some(key) = key else { continue };
+        if provider == config.vault.provider {
+            first = Some(key);
+        } else {
+            others.push(key);
+        }
+    }
+    let first = match first {
+        Some(first) => first,
+        None => first_key(config, new, rng.clone())?,
+    };
+    Ok(KeySet { first, others })
 }
 
 fn first_key(

@@ -48,12 +48,14 @@ pub fn run(binary: &Path, counts: &mut Counts) -> Result<()> {
 pub fn run_clients(binary: &Path, counts: &mut Counts) -> Result<()> {
     let node = Node::find()?;
     packages(&node, CLIENTS)?;
-    let python = python()?;
+    let python = python("requirements.txt", "clients-python")?;
+    let moto = python("moto-requirements.txt", "moto-python")?;
     say("tests with the clients of others");
     // The package brings the Node.js that its tests run on; `npm test` finds it.
     let mut npm = node.command(CLIENTS, "npm");
     npm.args(["--silent", "test"])
         .env("ATTORN_PYTHON", python)
+        .env("ATTORN_MOTO_PYTHON", moto)
         .env("ATTORN_BINARY", binary)
         .env(SITE_ROOT, site());
     let succeeded = run::watched(&mut npm, |line| counts.read_plain(line))?;
@@ -77,11 +79,11 @@ pub fn check_types() -> Result<()> {
     Ok(())
 }
 
-/// A Python that has the packages of the clients' `requirements.txt`.
-fn python() -> Result<PathBuf> {
-    let wanted = root().join(CLIENTS).join("requirements.txt");
+/// A Python that has the packages that this file of the clients' names.
+fn python(requirements: &str, home: &str) -> Result<PathBuf> {
+    let wanted = root().join(CLIENTS).join(requirements);
     let print = files::fingerprint(std::slice::from_ref(&wanted), "")?;
-    let home = run::target().join("clients-python");
+    let home = run::target().join(home);
     let python = home.join("bin/python");
     let stamp = home.join(".installed-requirements");
     if fs::read_to_string(&stamp).is_ok_and(|old| old == print) {

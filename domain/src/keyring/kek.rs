@@ -81,6 +81,10 @@ pub trait KeyEncryption: Send + Sync + 'static {
     fn may_have_wrapped(&self, _wrapped: &[u8]) -> bool {
         true
     }
+    /// Why its last call brought nothing, if it was so.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A key held in this process: from the environment or a file.

@@ -80,6 +80,12 @@ impl Keks {
         self.known().set.first.id().to_owned()
     }
 
+    /// Why the key that wraps cannot be had at present, if it is so.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.known().wraps.trouble()
+    }
+
     /// Whether a key with this id is known.
     #[must_use]
     pub fn knows(&self, id: &str) -> bool {

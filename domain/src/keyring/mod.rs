@@ -8,6 +8,7 @@
 mod deployment;
 mod kek;
 mod keks;
+pub mod kms;
 mod ring;
 mod sign;
 mod tokens;

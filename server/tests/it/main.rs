@@ -16,6 +16,7 @@ mod forms;
 mod house;
 mod introspect;
 mod keeping;
+mod kms;
 mod limits;
 mod logout;
 mod me;
