@@ -398,6 +398,9 @@ event-approval-call-unknown = The answer to an approved call of { $agent } was l
 event-run-started = You started a run of the agent
 event-run-ended = A run of the agent ended
 event-keys-changed = Keys were changed
+event-deployment-adopted = This copy of the database was adopted
+event-deployment-backed-up = A backup of the database was written
+event-deployment-restored = The database was restored from a backup
 event-settings-changed = Settings were changed
 
 ## Settings

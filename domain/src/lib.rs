@@ -14,6 +14,7 @@
 //! [`keyring`]. No room reads another's tables; one verb is one atomic write
 //! and its events.
 
+pub mod adoption;
 pub mod agent;
 pub mod approval;
 pub mod audit;
@@ -115,6 +116,8 @@ pub struct Inner {
     pub paces: pace::Paces,
     /// Who may do what how often.
     pub limits: limits::Limits,
+    /// Whether this database is the original, or took its place.
+    pub adoption: adoption::Adoption,
     /// Whose turn it is to wrap keys anew.
     pub rotation: rotation::Turn,
 }
@@ -170,6 +173,12 @@ impl Engine {
         let set = kek(Keyring::is_new(&store).await?)?.into();
         let keys = Keyring::open(&store, set, &*rng).await?;
         rotation::check(&store, &keys).await?;
+        let adoption = adoption::Adoption::open(&store, &keys).await?;
+        if !adoption.is_adopted() {
+            tracing::error!(
+                "this database is a copy that was not adopted here: nothing is renewed, revoked or linked until `attorn adopt`"
+            );
+        }
         ground.set_deployment(keys.deployment_id());
         let limits = limits::Limits::new(clock.clone(), &settings.quotas);
         Ok(Self(Arc::new(Inner {
@@ -186,6 +195,7 @@ impl Engine {
             vault: vault::Memory::default(),
             paces: pace::Paces::default(),
             limits,
+            adoption,
             rotation: rotation::Turn::default(),
         })))
     }

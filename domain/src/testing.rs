@@ -91,6 +91,7 @@ async fn template() -> Template {
             &ScriptedNames::default(),
         )
         .await;
+        forget_place(&engine).await;
         engine.store.close().await;
         return Template::Sqlite(std::fs::read(&path).expect("the template can be read"));
     }
@@ -106,8 +107,20 @@ async fn template() -> Template {
         &ScriptedNames::default(),
     )
     .await;
+    forget_place(&engine).await;
     engine.store.close().await;
     Template::Postgres(name, server)
+}
+
+/// Every test's copy of the template is an original.
+async fn forget_place(engine: &Engine) {
+    let sql = "update deployment set place = null, place_mac = null, place_mac_key = null";
+    engine
+        .store
+        .write(move |tx| Box::pin(async move { tx.execute(sql, vec![]).await }))
+        .await
+        .map_err(|error: crate::storage::Error| error)
+        .expect("the template can be prepared");
 }
 
 fn at(server: &str, name: &str) -> Location {
@@ -307,6 +320,50 @@ impl Bench {
             seed: seed + 1,
             _folder,
         })
+    }
+
+    /// Stops the engine, copies its database and starts both, as a staging
+    /// clone or a restored snapshot is started: the original first.
+    pub async fn copied(self) -> (Self, Self) {
+        let settings = self.engine.settings.clone();
+        let (clock, names, seed) = (self.clock.clone(), self.names.clone(), self.seed + 500);
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let Self { engine: old, .. } = &self;
+        old.store.close().await;
+        let location = match &self.location {
+            Location::Sqlite(path) => {
+                let copy = folder.path().join("attorn.db");
+                std::fs::copy(path, &copy).expect("the database can be copied");
+                Location::Sqlite(copy)
+            }
+            Location::Postgres(url) => {
+                let server = std::env::var("ATTORN_TEST_POSTGRES").expect("it was asked before");
+                let number = COUNT.fetch_add(1, Ordering::Relaxed);
+                let name = format!("attorn_test_{}_{number}", std::process::id());
+                let of = url.rsplit('/').next().expect("an address has a path");
+                create(&server, &name, of).await;
+                at(&server, &name)
+            }
+        };
+        let original = self.restart().await;
+        let copy = Self {
+            engine: engine(
+                &location,
+                &clock,
+                &settings.issuer,
+                seed,
+                settings.quotas,
+                settings.sign_in,
+                &names,
+            )
+            .await,
+            clock,
+            names,
+            location,
+            seed,
+            _folder: folder,
+        };
+        (original, copy)
     }
 
     /// Another instance on the same database and clock; `None` on SQLite, whose

@@ -2,7 +2,7 @@
 //! command beside a running `serve` is refused by the store with a sentence.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -413,6 +413,17 @@ pub async fn keys(command: Keys, config: &Config) -> Result<ExitCode, Error> {
     println!("{}\twraps the vault", engine.keys.keks().wraps());
     engine.store.close().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `attorn adopt`
+pub async fn adopt(config: &Config) -> Result<ExitCode, Error> {
+    carry_out(control::Ask::Adopt, config).await
+}
+
+/// `attorn backup`
+pub async fn backup(to: &Path, config: &Config) -> Result<ExitCode, Error> {
+    let to = std::path::absolute(to).map_err(Error::new)?;
+    carry_out(control::Ask::Backup { to }, config).await
 }
 
 /// Has the server that owns the database do it, or does it here.

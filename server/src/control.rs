@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::storage::Location;
-use domain::{Engine, rotation};
+use domain::{Engine, adoption, rotation};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::backup;
 use crate::config::Config;
 use crate::key_providers::Around;
 use crate::serve::{self, Error};
@@ -27,6 +28,13 @@ const LONGEST: u64 = 64 * 1024;
 pub enum Ask {
     /// Wrap everything with the key that the configuration names now.
     RotateVaultKey,
+    /// This database takes the original's place.
+    Adopt,
+    /// Write a backup.
+    Backup {
+        /// The new file, with its whole path.
+        to: PathBuf,
+    },
 }
 
 /// What came of it, in words.
@@ -47,6 +55,8 @@ pub type Reload = Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>;
 pub async fn carry_out(engine: &Engine, config: &Config, ask: Ask) -> Result<String, Error> {
     match ask {
         Ask::RotateVaultKey => rotate(engine, config).await,
+        Ask::Adopt => adopt(engine).await,
+        Ask::Backup { to } => backup::backup(engine, config, &to).await,
     }
 }
 
@@ -67,6 +77,18 @@ async fn rotate(engine: &Engine, config: &Config) -> Result<String, Error> {
         "{} keys were wrapped anew; everything is wrapped with {}.",
         report.wrapped, report.key
     ))
+}
+
+async fn adopt(engine: &Engine) -> Result<String, Error> {
+    let news = adoption::adopt(engine, "command")
+        .await
+        .map_err(Error::new)?;
+    let words = if news {
+        "Adopted: this database takes the original's place. Never run the original again."
+    } else {
+        "There is nothing to adopt: this database is where it belongs."
+    };
+    Ok(words.to_owned())
 }
 
 fn socket(config: &Config) -> Option<PathBuf> {

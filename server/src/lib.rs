@@ -8,6 +8,7 @@
 //! - [`pages`], [`forms`], [`link`], [`live`]: what browsers use. [`files`], [`health`].
 //! - `demo` (feature): sandbox providers, seeded people, the address that plays the person.
 
+pub mod backup;
 pub mod config;
 pub mod control;
 #[cfg(feature = "demo")]

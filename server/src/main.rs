@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use attorn_server::backup;
 use attorn_server::config::{Config, LogFormat};
 use attorn_server::control;
 use attorn_server::serve::{self, Error};
@@ -49,6 +50,18 @@ enum Command {
     /// The keys that sign tokens.
     #[command(subcommand)]
     Keys(commands::Keys),
+    /// Write a backup of the database, while the server serves.
+    Backup {
+        /// The new file.
+        to: PathBuf,
+    },
+    /// Put a backup where the configuration has the database.
+    Restore {
+        /// The backup.
+        from: PathBuf,
+    },
+    /// Say that this copy of the database takes the original's place.
+    Adopt,
     /// The audit log.
     #[command(subcommand)]
     Audit(commands::Audit),
@@ -117,6 +130,12 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Client(command) => commands::client(command, &config).await,
         Command::Provider(command) => commands::provider(command, &config).await,
         Command::Keys(command) => commands::keys(command, &config).await,
+        Command::Backup { to } => commands::backup(&to, &config).await,
+        Command::Restore { from } => {
+            println!("{}", backup::restore(&config, &from).await?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Adopt => commands::adopt(&config).await,
         Command::Audit(command) => commands::audit(command, &config).await,
     }
 }

@@ -46,6 +46,15 @@ impl Error {
 /// # Errors
 /// A sentence.
 pub async fn engine(config: &Config) -> Result<Engine, Error> {
+    let database = config.database.url.parse().map_err(Error::new)?;
+    engine_at(config, database).await
+}
+
+/// As [`engine`], with another database.
+///
+/// # Errors
+/// A sentence.
+pub async fn engine_at(config: &Config, database: Location) -> Result<Engine, Error> {
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
     let random: [u8; 6] = domain::ids::random(&*rng);
     let instance = random.iter().fold("instance_".to_owned(), |name, byte| {
@@ -57,11 +66,7 @@ pub async fn engine(config: &Config) -> Result<Engine, Error> {
         outbound: Arc::new(HttpOutbound::new().map_err(Error::new)?),
     };
     let parts = Parts {
-        database: config
-            .database
-            .url
-            .parse::<Location>()
-            .map_err(Error::new)?,
+        database,
         clock: around.clock.clone(),
         rng,
         outbound: around.outbound.clone(),

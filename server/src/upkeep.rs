@@ -5,7 +5,7 @@
 
 use std::future::Future;
 
-use domain::{Engine, agent, approval, audit, identity, oauth, rotation, vault};
+use domain::{Engine, adoption, agent, approval, audit, identity, oauth, rotation, vault};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,18 +19,29 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
     let (sequencer, token) = (engine.clone(), stop.clone());
     tasks.spawn(async move { audit::sequencer::run(&sequencer, token.cancelled_owned()).await });
     let (driver, token) = (engine.clone(), stop.clone());
-    tasks.spawn(async move { agent::drive(&driver, token.cancelled_owned()).await });
+    tasks.spawn(async move {
+        if once_adopted(&driver, &token).await {
+            agent::drive(&driver, token.cancelled_owned()).await;
+        }
+    });
     let (teller, token) = (engine.clone(), stop.clone());
-    tasks.spawn(async move { oauth::notify::drive(&teller, token.cancelled_owned()).await });
+    tasks.spawn(async move {
+        if once_adopted(&teller, &token).await {
+            oauth::notify::drive(&teller, token.cancelled_owned()).await;
+        }
+    });
     let (notices, token) = (engine.clone(), stop.clone());
     tasks.spawn(async move {
-        approval::push::notices::drive(&notices, token.cancelled_owned()).await;
+        if once_adopted(&notices, &token).await {
+            approval::push::notices::drive(&notices, token.cancelled_owned()).await;
+        }
     });
     tasks.spawn(repeat(
         engine.clone(),
         stop.clone(),
         EVERY,
         |engine| async move {
+            tell("looking for the adoption", adoption::look(&engine).await);
             tell(
                 "expiring approvals",
                 approval::expire_due(&engine).await.map(|_| ()),
@@ -87,6 +98,15 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             );
         },
     ));
+}
+
+/// What runs by itself waits on a copy: the original does it too. Answers
+/// false when it is time to stop.
+async fn once_adopted(engine: &Engine, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = engine.adoption.adopted() => true,
+        () = stop.cancelled() => false,
+    }
 }
 
 async fn repeat<F, W>(engine: Engine, stop: CancellationToken, every: i64, work: W)

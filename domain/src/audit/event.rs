@@ -153,6 +153,12 @@ kinds! {
     RunEnded => "run.ended",
     /// Keys were made or rotated.
     KeysChanged => "keys.changed",
+    /// A copy of the database took the original's place.
+    DeploymentAdopted => "deployment.adopted",
+    /// A backup of the database was written.
+    DeploymentBackedUp => "deployment.backed_up",
+    /// The database was restored from a backup.
+    DeploymentRestored => "deployment.restored",
     /// Settings were changed.
     SettingsChanged => "settings.changed",
 }

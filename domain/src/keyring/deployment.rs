@@ -79,6 +79,47 @@ impl Tx {
             > 0)
     }
 
+    /// Takes a database into care that nobody ever did. Answers whether this was it.
+    pub(crate) async fn claim_place(
+        &mut self,
+        place: &str,
+        mac: [u8; 32],
+        key: &str,
+    ) -> Result<bool, Error> {
+        let sql = "update deployment set place = $1, place_mac = $2, place_mac_key = $3 \
+                   where id = 'self' and place is null";
+        let args = vec![place.into(), mac.into(), key.into()];
+        Ok(self.execute(sql, args).await? > 0)
+    }
+
+    /// Where the database was adopted, with its MAC and that one's key.
+    pub(crate) async fn adopted_place(
+        &mut self,
+    ) -> Result<Option<(String, Vec<u8>, String)>, Error> {
+        let sql = "select place, coalesce(place_mac, $1) as mac, coalesce(place_mac_key, '') as key \
+                   from deployment where id = 'self' and place is not null";
+        let row = self.optional(sql, vec![Vec::new().into()]).await?;
+        row.map(|row| Ok((row.get("place")?, row.get("mac")?, row.get("key")?)))
+            .transpose()
+    }
+
+    /// Says where the database is adopted; without a MAC, nowhere.
+    pub(crate) async fn put_place(
+        &mut self,
+        place: &str,
+        mac: Option<([u8; 32], &str)>,
+    ) -> Result<(), Error> {
+        let now = self.now();
+        let (mac, key) = mac.map_or((None, None), |(mac, key)| {
+            (Some(mac.to_vec()), Some(key.to_owned()))
+        });
+        let sql = "update deployment set place = $1, place_mac = $2, place_mac_key = $3, adopted_at = $4 \
+                   where id = 'self'";
+        let args = vec![place.into(), mac.into(), key.into(), now.into()];
+        self.execute(sql, args).await?;
+        Ok(())
+    }
+
     /// Lets nobody else change keys until this write ends.
     pub(crate) async fn hold_keys(&mut self) -> Result<(), Error> {
         self.execute(

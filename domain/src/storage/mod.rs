@@ -11,9 +11,11 @@
 //!
 //! The SQL itself lies in the rooms (`impl Tx { pub(super) … }`).
 
+pub mod copy;
 mod feed;
 mod known;
 mod listen;
+mod place;
 mod readers;
 mod row;
 mod tx;
@@ -156,6 +158,7 @@ enum Pool {
     Sqlite {
         readers: readers::Readers,
         writer: writer::Queue,
+        path: PathBuf,
     },
     Postgres(PgPool),
 }
@@ -252,7 +255,11 @@ impl Store {
         let readers = readers::Readers::open(&options.read_only(true)).await?;
         let writer = writer::spawn(writer, ground.clone(), changes.clone());
         Ok(Self {
-            pool: Pool::Sqlite { readers, writer },
+            pool: Pool::Sqlite {
+                readers,
+                writer,
+                path: path.to_owned(),
+            },
             ground,
             changes,
             _lock: Some(Arc::new(lock)),
@@ -365,7 +372,9 @@ impl Store {
     /// Finishes queued writes and closes the connections.
     pub async fn close(&self) {
         match &self.pool {
-            Pool::Sqlite { readers, writer } => {
+            Pool::Sqlite {
+                readers, writer, ..
+            } => {
                 // The last connection folds the write-ahead log into the file, and a reader may not: without this
                 // order a copy of the file alone lacks what was written last.
                 readers.close().await;

@@ -122,6 +122,11 @@ pub enum Error {
         /// When to try again, in seconds; at least 1.
         retry_after_s: u64,
     },
+    /// The database is a copy that nobody adopted.
+    #[error(
+        "this server works on a copy of its database: until an admin runs `attorn adopt` it renews and links nothing"
+    )]
+    NotAdopted,
     /// The account's token allows more than an admin gave the privileged worker.
     #[error("this worker may not have the scopes {scopes} of {connection}")]
     BeyondWorker {

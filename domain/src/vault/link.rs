@@ -154,6 +154,9 @@ fn is_local(path: &str) -> bool {
 /// An unknown or disabled connection; a `return_to` that is not a local path.
 pub async fn start(engine: &Engine, ask: StartLink) -> Result<Url, Error> {
     let invalid = |why: &str| Error::Vault(super::Error::Invalid(why.to_owned()));
+    if !engine.adoption.is_adopted() {
+        return Err(super::Error::NotAdopted.into());
+    }
     if !is_local(&ask.return_to) {
         return Err(invalid("the way back must be a path of this site"));
     }
@@ -289,6 +292,9 @@ struct Attempt {
 /// # Errors
 /// See [`Error`]; nothing was changed then but the attempt, which is used up.
 pub async fn finish(engine: &Engine, ask: FinishLink) -> Result<Linked, Error> {
+    if !engine.adoption.is_adopted() {
+        return Err(super::Error::NotAdopted.into());
+    }
     let state_hash = engine.keys.hash("link_state", ask.state.as_bytes());
     let session_hash = engine.keys.hash("session", ask.session_id.as_bytes());
     let person = ask.person_id.clone();

@@ -157,11 +157,19 @@ pub(super) async fn fresh_after(
                 && held.grant.refresh_sealed.is_some()
                 && !hold
                 && paused(engine, &held).is_none()
+                && engine.adoption.is_adopted()
             {
                 // Nobody waits for this one.
                 drop(start(engine, &held));
             }
             return served(held);
+        }
+        if !engine.adoption.is_adopted() {
+            return if lives {
+                served(held)
+            } else {
+                Err(Error::NotAdopted)
+            };
         }
         match ahead(engine, &held).await {
             // However short a token lives, it is released at least once.

@@ -148,6 +148,10 @@ struct Claimed {
 
 /// Tries one. Answers whether it is settled.
 pub(super) async fn try_one(engine: &Engine, id: &str) -> Result<bool, Error> {
+    // A copy must not end what the original holds: it stays in the queue.
+    if !engine.adoption.is_adopted() {
+        return Ok(false);
+    }
     let wanted = id.to_owned();
     let claimed = engine
         .store

@@ -1,5 +1,6 @@
 //! The vault against lookalike providers, over real HTTP.
 
+mod adoption;
 mod ahead;
 mod approved;
 mod breaker;

@@ -1,6 +1,8 @@
 //! Keys, copies and backups, by the commands that keep them, beside the real
 //! program.
 
+use sandbox::Provider;
+
 use crate::house::{GOOGLE, SLACK};
 use crate::process::Process;
 
@@ -54,4 +56,98 @@ async fn the_socket_is_its_users_alone() {
     let socket = process.database().with_extension("sock");
     let mode = std::fs::metadata(socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+/// Moves the database away, as a lost disk does.
+fn lose(process: &Process) {
+    let database = process.database();
+    for suffix in ["", "-wal", "-shm"] {
+        let mut from = database.clone().into_os_string();
+        from.push(suffix);
+        let mut to = from.clone();
+        to.push(".lost");
+        let _ = std::fs::rename(from, to);
+    }
+}
+
+#[tokio::test]
+async fn a_backup_beside_the_running_server_is_restored_and_waits_to_be_adopted() {
+    let mut process = Process::open().await;
+    process.link(GOOGLE, "release").await;
+    assert_eq!(process.exchange(GOOGLE).await.status, 200);
+    let backup = process.database().with_file_name("backup.db");
+    let path = backup.to_str().unwrap().to_owned();
+    let words = ["backup", path.as_str()];
+    let backing = process.command(&words);
+    let exchanging = async {
+        for _ in 0..20 {
+            assert_eq!(process.exchange(GOOGLE).await.status, 200);
+        }
+    };
+    let (said, ()) = tokio::join!(backing, exchanging);
+    for part in ["audit log of", "verifies", "kek_", "not in it"] {
+        assert!(said.contains(part), "{said}");
+    }
+    let again = process.refused(&["backup", &path]).await;
+    assert!(again.contains("nothing is written over"), "{again}");
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(&backup).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    // What came later is lost with the disk; what was before is there.
+    process.link(SLACK, "release").await;
+    let there = process.refused(&["restore", &path]).await;
+    assert!(there.contains("is there already"), "{there}");
+    process.kill().await;
+    lose(&process);
+    let said = process.command(&["restore", &path]).await;
+    assert!(said.contains("attorn adopt"), "{said}");
+    process.restart().await;
+    assert_eq!(
+        process.exchange(GOOGLE).await.status,
+        200,
+        "a living token is served"
+    );
+    let code = "federated_connection_refresh_token_not_found".to_owned();
+    assert_eq!(process.exchange(SLACK).await.error(), (401, code));
+    let refused = process.post("/accounts/link/google-oauth2", &[]).await;
+    assert_ne!(refused.status, 303);
+    let said = process.command(&["adopt"]).await;
+    assert!(said.starts_with("Adopted"), "{said}");
+    process.link(SLACK, "release").await;
+    let calls = process.sandbox.control().requests(Provider::Slack).len();
+    assert!(calls > 0);
+}
+
+#[tokio::test]
+async fn a_spoilt_backup_is_not_restored_and_leaves_nothing_behind() {
+    let mut process = Process::open().await;
+    process.link(GOOGLE, "release").await;
+    let backup = process.database().with_file_name("backup.db");
+    let path = backup.to_str().unwrap().to_owned();
+    process.command(&["backup", &path]).await;
+    process.kill().await;
+    lose(&process);
+    let whole = std::fs::read(&backup).unwrap();
+    // An entry of the log, rewritten in a file that is whole by itself.
+    let mut changed = whole.clone();
+    let at = changed
+        .windows(14)
+        .position(|window| window == b"account.linked")
+        .unwrap();
+    changed[at..at + 14].copy_from_slice(b"account.linkex");
+    let mut cut = whole.clone();
+    cut.truncate(whole.len() / 2);
+    for spoilt in [changed, cut] {
+        std::fs::write(&backup, spoilt).unwrap();
+        process.refused(&["restore", &path]).await;
+        let folder = std::fs::read_dir(backup.parent().unwrap()).unwrap();
+        let left: Vec<_> = folder
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("partial") || name == "attorn.db")
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    std::fs::write(&backup, whole).unwrap();
+    process.command(&["restore", &path]).await;
 }

@@ -149,6 +149,15 @@ impl Process {
         run(&self.config(), arguments, "").await
     }
 
+    /// As [`Process::command`], for one that is refused; what it complains of.
+    pub async fn refused(&self, arguments: &[&str]) -> String {
+        let mut command = attorn(arguments);
+        command.arg("--config").arg(self.config());
+        let output = command.output().await.unwrap();
+        assert!(!output.status.success(), "{arguments:?} was carried out");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     /// Changes the configuration file; the server goes on with what it read.
     pub fn configure(&self, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.config()).unwrap();

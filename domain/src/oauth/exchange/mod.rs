@@ -194,6 +194,9 @@ fn refusal_under(auth0: bool, error: vault::Error) -> OauthError {
         Error::ProviderDown { retry_after_s, .. } => {
             OauthError::new(Code::TemporarilyUnavailable, words).retry_after(retry_after_s)
         }
+        Error::NotAdopted => OauthError::new(Code::TemporarilyUnavailable, words)
+            .with("reason", "not_adopted")
+            .retry_after(60),
         Error::BeyondWorker { .. } => OauthError::new(Code::InvalidScope, words),
         Error::NotFound => OauthError::new(Code::AccountNotFound, words),
         Error::Invalid(words) => OauthError::request(words),
