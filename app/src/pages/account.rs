@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::accounts::ticks;
 use super::{Asked, in_console};
 use crate::api::accounts::{AccountCard, AgentAccess, ssr};
-use crate::api::{Problem, Tone};
+use crate::api::{Problem, Tone, stamp};
 use crate::parts::{Icon, banner, copyable, empty, facts, form_banner, mark, status, when};
 use crate::shell::{Head, Place};
 use crate::words::{t, tv};
@@ -34,8 +34,14 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
             )),
         )
     });
+    let held = asked.query("held_until").parse().ok().map(|at| {
+        let until = stamp(asked.seen.engine.now(), at);
+        let text = tv("held-until", &[("until", &until.full)]);
+        banner(Tone::Good, t("held-title"), Some(text), None)
+    });
     let body = view! {
         {form_banner(&asked.form)}
+        {held}
         {relink}
         <section class="card padded">
             <div class="asker">

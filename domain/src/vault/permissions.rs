@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::permissions_sql::read;
-use super::{AccountState, Error};
+use super::{AccountState, Error, TokenKind};
 use crate::Engine;
 use crate::audit::{Event, Kind};
-use crate::storage::Tx;
+use crate::storage::{self, Tx};
 
 /// How a client may use an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -348,6 +348,30 @@ async fn change(
             })
         })
         .await
+}
+
+/// Until when a client that this permission no longer lets in may still hold a
+/// token it was given: the latest end of the account's living ones, Unix
+/// milliseconds. `None` for one that only calls, and never sees a token.
+///
+/// # Errors
+/// The database's.
+pub async fn held_until(
+    engine: &Engine,
+    permission: &Permission,
+) -> Result<Option<i64>, storage::Error> {
+    if permission.access_mode != AccessMode::Release {
+        return Ok(None);
+    }
+    let (account, now) = (permission.account_id.clone(), engine.now());
+    let mut rx = engine.store.reader().await?;
+    let mut until = None;
+    for kind in [TokenKind::User, TokenKind::Bot] {
+        let grant = rx.grant_row(&account, kind).await?;
+        let ends = grant.and_then(|grant| grant.access_expires_at);
+        until = until.max(ends.filter(|at| *at > now));
+    }
+    Ok(until)
 }
 
 pub(super) fn event(kind: Kind, permission: &Permission) -> Event {

@@ -3,6 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::vault::permissions::PermissionState;
 use domain::vault::{self, AccessMode, accounts, link, permissions};
 
 use super::sign_in::sentence;
@@ -118,7 +119,15 @@ pub async fn permission(
         }
     };
     match changed {
-        Ok(_) => see(&back),
+        Ok(permission) if permission.state == PermissionState::Active => see(&back),
+        Ok(permission) => match permissions::held_until(&door.engine, &permission).await {
+            Ok(Some(until)) => {
+                let joint = if back.contains('?') { '&' } else { '?' };
+                see(&format!("{back}{joint}held_until={until}"))
+            }
+            Ok(None) => see(&back),
+            Err(error) => refused(&door, &posted, &back, &error.into()).await,
+        },
         Err(error) => refused(&door, &posted, &back, &error).await,
     }
 }

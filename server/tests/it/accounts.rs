@@ -107,3 +107,32 @@ async fn a_link_page_may_lead_to_its_provider_and_where_that_sends_on() {
     );
     assert!(!policy.contains("slack.com"), "{policy}");
 }
+
+#[tokio::test]
+async fn pausing_says_until_when_the_agent_may_still_hold_a_token() {
+    let house = House::open().await;
+    let _sandbox = house.sandbox().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    for (mode, says) in [("call", false), ("release", true)] {
+        let account = house.link(GOOGLE, &cookie, &agent, mode).await;
+        let page = format!("/accounts/{account}");
+        let seen = house.get(&page, &cookie).await;
+        let rest = seen.body.split_once("/permissions/").unwrap().1;
+        let permission = format!("/permissions/{}", rest.split('"').next().unwrap());
+        let fields = |action| [("action", action), ("return_to", page.as_str())];
+        for action in ["pause", "resume", "revoke"] {
+            let done = house.post(&permission, &cookie, &fields(action)).await;
+            let expected = says && action != "resume";
+            let to = done.location().to_owned();
+            assert_eq!(
+                to.contains("?held_until=1798"),
+                expected,
+                "{mode} {action}: {to}"
+            );
+            let page = house.get(&to, &cookie).await.body;
+            let words = page.contains("may still be in its hands, until");
+            assert_eq!(words, expected, "{mode} {action}");
+        }
+    }
+}
