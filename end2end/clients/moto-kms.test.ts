@@ -4,15 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { after, before, test } from 'node:test';
+import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Demo } from '../support/server.ts';
 import { binary } from '../support/server.ts';
 import { demo, env } from './support/demo.ts';
 
@@ -26,25 +24,23 @@ interface Kms {
 const script = fileURLToPath(new URL('python/moto_kms.py', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'attorn-kms-'));
 const config = join(folder, 'attorn.toml');
-const options: Demo = { name: 'moto-kms', link: ['slack'], arguments: ['--config', config], environment: {} };
-let python: ChildProcess | undefined;
-let kms: Kms;
+const python = spawn(process.env['ATTORN_MOTO_PYTHON'] ?? 'python3', [script], { stdio: ['pipe', 'pipe', 'ignore'] });
+const [line] = (await once(createInterface(python.stdout), 'line')) as [string];
+const kms = JSON.parse(line) as Kms;
+const section = { region: 'eu-central-1', key_id: kms.keyId, endpoint: kms.endpoint };
+const lines = Object.entries(section).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`);
+writeFileSync(config, `[vault]\nprovider = "aws_kms"\n[vault.aws_kms]\n${lines.join('')}`);
 
-before(async () => {
-  python = spawn(process.env['ATTORN_MOTO_PYTHON'] ?? 'python3', [script], { stdio: ['pipe', 'pipe', 'ignore'] });
-  const [line] = (await once(createInterface(python.stdout!), 'line')) as [string];
-  kms = JSON.parse(line) as Kms;
-  const section = { region: 'eu-central-1', key_id: kms.keyId, endpoint: kms.endpoint };
-  const lines = Object.entries(section).map(([name, value]) => `${name} = ${JSON.stringify(value)}\n`);
-  writeFileSync(config, `[vault]\nprovider = "aws_kms"\n[vault.aws_kms]\n${lines.join('')}`);
-  options.environment = { AWS_ACCESS_KEY_ID: kms.accessKeyId, AWS_SECRET_ACCESS_KEY: kms.secretAccessKey };
+const attorn = demo({
+  name: 'moto-kms',
+  link: ['slack'],
+  arguments: ['--config', config],
+  environment: { AWS_ACCESS_KEY_ID: kms.accessKeyId, AWS_SECRET_ACCESS_KEY: kms.secretAccessKey },
 });
 
-const attorn = demo(options);
-
 after(async () => {
-  if (python?.exitCode === null) {
-    python.stdin!.end();
+  if (python.exitCode === null) {
+    python.stdin.end();
     await once(python, 'exit');
   }
   rmSync(folder, { recursive: true, force: true });

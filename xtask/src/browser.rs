@@ -48,8 +48,8 @@ pub fn run(binary: &Path, counts: &mut Counts) -> Result<()> {
 pub fn run_clients(binary: &Path, counts: &mut Counts) -> Result<()> {
     let node = Node::find()?;
     packages(&node, CLIENTS)?;
-    let python = python("requirements.txt", "clients-python")?;
     let moto = python("moto-requirements.txt", "moto-python")?;
+    let python = python("requirements.txt", "clients-python")?;
     say("tests with the clients of others");
     // The package brings the Node.js that its tests run on; `npm test` finds it.
     let mut npm = node.command(CLIENTS, "npm");
