@@ -174,11 +174,6 @@ impl Engine {
         let keys = Keyring::open(&store, set, &*rng).await?;
         rotation::check(&store, &keys).await?;
         let adoption = adoption::Adoption::open(&store, &keys).await?;
-        if !adoption.is_adopted() {
-            tracing::error!(
-                "this database is a copy that was not adopted here: nothing is renewed, revoked or linked until `attorn adopt`"
-            );
-        }
         ground.set_deployment(keys.deployment_id());
         let limits = limits::Limits::new(clock.clone(), &settings.quotas);
         Ok(Self(Arc::new(Inner {

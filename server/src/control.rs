@@ -143,16 +143,18 @@ impl Drop for Control {
 
 /// Listens beside the SQLite file; nothing on PostgreSQL, where a command may
 /// open the database itself.
-///
-/// # Errors
-/// When the socket cannot be made.
-pub fn listen(engine: &Engine, config: &Config, reload: Reload) -> Result<Option<Control>, Error> {
-    let Some(path) = socket(config) else {
-        return Ok(None);
+/// A socket that cannot be made (its path is too long, say) is told and no
+/// reason not to serve.
+pub fn listen(engine: &Engine, config: &Config, reload: Reload) -> Option<Control> {
+    let path = socket(config)?;
+    let made = bind(&path).and_then(|listener| Ok((listener, std::fs::metadata(&path)?.uid())));
+    let (listener, owner) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            tracing::warn!(%error, socket = %path.display(), "commands beside this server will not reach it");
+            return None;
+        }
     };
-    let says = |error: std::io::Error| Error(format!("{}: {error}", path.display()));
-    let listener = bind(&path).map_err(says)?;
-    let owner = std::fs::metadata(&path).map_err(says)?.uid();
     let engine = engine.clone();
     let task = tokio::spawn(async move {
         loop {
@@ -168,7 +170,7 @@ pub fn listen(engine: &Engine, config: &Config, reload: Reload) -> Result<Option
             }
         }
     });
-    Ok(Some(Control { path, task }))
+    Some(Control { path, task })
 }
 
 /// Nobody else may reach it, not even for a moment: it is made in a folder of

@@ -155,11 +155,16 @@ async fn serve_until_stopped(config: &Config, file: Option<PathBuf>) -> Result<(
                 config.server.listen
             ))
         })?;
+    if !engine.adoption.is_adopted() {
+        tracing::error!(
+            "this database is a copy that was not adopted here: nothing is renewed, revoked or linked until attorn adopt"
+        );
+    }
     let reload = Arc::new(move || {
         let (config, _) = Config::load(file.as_deref(), std::env::vars()).map_err(Error::new)?;
         Ok(config)
     });
-    let _control = control::listen(&engine, config, reload)?;
+    let _control = control::listen(&engine, config, reload);
     let door = serve::door(engine, config, None);
     let running = serve::start(door, listener, config).await?;
     tracing::info!(address = %running.address, issuer = %config.server.public_url, "serving");
