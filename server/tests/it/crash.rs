@@ -2,6 +2,7 @@
 //! same data folder loses nothing that was answered. What happens at the
 //! provider is held at its gates, so every kill comes at a known point.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const DETAILS: &str = r#"[{"type":"slack_message","connection":"sign-in-with-sla
 const BODY: &str = r#"{"channel":"general","text":"release 2.1 is out"}"#;
 
 /// Asks Ada; the request's id at the agent and its page.
-async fn ask(process: &Process) -> (String, String) {
+pub async fn ask(process: &Process) -> (String, String) {
     let fields = [
         ("scope", "openid"),
         ("login_hint", EMAIL),
@@ -41,7 +42,7 @@ async fn ask(process: &Process) -> (String, String) {
     (asked.text("auth_req_id"), page)
 }
 
-async fn redeem(process: &Process, id: &str) -> Answer {
+pub async fn redeem(process: &Process, id: &str) -> Answer {
     let fields = [
         ("grant_type", "urn:openid:params:grant-type:ciba"),
         ("auth_req_id", id),
@@ -49,7 +50,7 @@ async fn redeem(process: &Process, id: &str) -> Answer {
     process.post("/oauth/token", &fields).await
 }
 
-fn calling(process: &Process, token: &str) -> reqwest::RequestBuilder {
+pub fn calling(process: &Process, token: &str) -> reqwest::RequestBuilder {
     process
         .posting("/proxy/sign-in-with-slack/chat.postMessage")
         .header("content-type", "application/json; charset=utf-8")
@@ -234,12 +235,17 @@ async fn an_approved_call_that_was_under_way_is_never_sent_twice() {
 
 /// The data folder that the process left, so much later than it was asked last.
 async fn later(process: &Process, by: Duration) -> Engine {
-    let rng = Arc::new(SystemRng);
     let asked = process.sandbox.control().requests(Provider::Slack);
     let clock = ManualClock::at(asked.last().unwrap().at);
     clock.advance(by);
+    open(process, &process.database(), clock).await
+}
+
+/// An engine of this process on a database that the program left, or a copy of it.
+pub async fn open(process: &Process, database: &Path, clock: ManualClock) -> Engine {
+    let rng = Arc::new(SystemRng);
     let parts = Parts {
-        database: Location::Sqlite(process.database()),
+        database: Location::Sqlite(database.to_owned()),
         clock: Arc::new(clock),
         rng: rng.clone(),
         outbound: Arc::new(HttpOutbound::new().unwrap()),

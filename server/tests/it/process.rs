@@ -179,6 +179,54 @@ impl Process {
         assert_eq!(self.get("/readyz").await.status, 200);
     }
 
+    /// Stops it and starts it again with these events logged, all into the file
+    /// it answers.
+    pub async fn restart_logged(&mut self, filter: &str) -> PathBuf {
+        self.kill().await;
+        let log = self.folder.path().join("log");
+        let mut command = attorn(&["serve", "--config"]);
+        command
+            .arg(self.config())
+            .env("ATTORN_LOG__FILTER", filter)
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&log).unwrap());
+        self.child = command.spawn().unwrap();
+        self.http = outside();
+        while !std::fs::read_to_string(&log).unwrap().contains("serving") {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended");
+            tokio::task::yield_now().await;
+        }
+        log
+    }
+
+    /// Stops it and starts it again under `strace`, which notes every call that
+    /// waits for the disk in the file it answers.
+    pub async fn restart_traced(&mut self) -> PathBuf {
+        self.kill().await;
+        let trace = self.folder.path().join("trace");
+        let mut command = attorn(&["serve", "--config"]);
+        let of_attorn = command.arg(self.config()).as_std();
+        let mut traced = Command::new("strace");
+        traced
+            // The tracer is not the parent, so that the program can be killed as ever.
+            .args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"])
+            .arg(&trace)
+            .arg(of_attorn.get_program())
+            .args(of_attorn.get_args())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ATTORN_")) {
+            traced.env_remove(name);
+        }
+        self.child = traced.spawn().unwrap();
+        says(self.child.stderr.take().unwrap(), "serving").await;
+        self.http = outside();
+        trace
+    }
+
     pub fn posting(&self, path: &str) -> reqwest::RequestBuilder {
         let address = format!("http://127.0.0.1:{}{path}", self.port);
         self.http.post(address)
