@@ -155,8 +155,8 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
                 </button>
                 {approve}
             </div>
+            {with_passkey.then(script)}
         </form>
-        {with_passkey.then(script)}
     }
     .into_any()
 }

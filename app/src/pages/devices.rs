@@ -85,7 +85,6 @@ fn row(device: &DeviceRow) -> AnyView {
     let hidden = format!(" {}", device.name);
     view! {
         <div class="row wraps">
-            <span aria-hidden="true">{icon(Icon::Device)}</span>
             <div class="row-main">
                 <p class="row-title">
                     <span>{device.name.clone()}</span>
@@ -136,6 +135,11 @@ fn add(asked: &Asked, page: &DevicesPage) -> AnyView {
         t("device-add-recover")
     } else {
         t("device-add-first")
+    };
+    let button = if page.devices.is_empty() {
+        "button primary"
+    } else {
+        "button"
     };
     let by_code = page.had_one.then(|| {
         let field = text_field(
@@ -194,7 +198,7 @@ fn add(asked: &Asked, page: &DevicesPage) -> AnyView {
                     </a>
                 </p>
                 <p class="actions">
-                    <button class="button primary" type="submit" disabled data-wakes>
+                    <button class=button type="submit" disabled data-wakes>
                         {t("device-add-button")}
                     </button>
                 </p>

@@ -103,8 +103,8 @@ fn with_passkey(return_to: &str) -> AnyView {
             <button class="button large wide" type="submit" data-wakes>
                 {t("sign-in-passkey")}
             </button>
+            {script()}
         </form>
-        {script()}
     }
     .into_any()
 }
