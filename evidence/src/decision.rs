@@ -8,6 +8,9 @@
 //! [`Proved::key_digest`] against the `key` of the person's `passkey.added` entry, and [`Proved::issuer`] against the
 //! issuer you expect.
 
+#[cfg(feature = "signatures")]
+pub mod in_log;
+
 use crate::challenge::{Decision, DecisionChallenge};
 use crate::digest::Hash;
 use crate::json::{Limits, parse_strict_object};

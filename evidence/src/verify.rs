@@ -285,7 +285,9 @@ fn altered(from: u64, size: u64) -> Finding {
     }
 }
 
-fn read_line(line: &[u8]) -> Option<(u64, Vec<u8>)> {
+/// The index and the leaf in a line of an export; `None` if it is no such line.
+#[must_use]
+pub fn read_line(line: &[u8]) -> Option<(u64, Vec<u8>)> {
     let limits = Limits {
         bytes: usize::MAX,
         depth: 1,

@@ -1,9 +1,11 @@
 //! A decision is proved from its evidence alone, or not at all.
 
 use evidence::challenge::{Decision, DecisionChallenge};
+use evidence::decision::in_log::{InLog, NotAttested};
 use evidence::decision::{DecisionError, DecisionEvidence, FORMAT};
-use evidence::digest::sha256;
+use evidence::digest::{base64url, sha256};
 use evidence::json::canonical;
+use evidence::leaf::Leaf;
 use evidence::webauthn::virtual_authenticator::{SYNCED, VirtualAuthenticator};
 use evidence::webauthn::{RelyingParty, WebauthnError};
 use serde_json::{Value, json};
@@ -221,5 +223,83 @@ fn evidence_is_read_strictly() {
     assert!(matches!(
         DecisionEvidence::parse(twice.as_bytes()),
         Err(DecisionError::Json(_))
+    ));
+}
+
+/// The log of a decision: the passkey is added, the decision is made.
+fn log_of(text: &str, evidence: &DecisionEvidence) -> [Leaf; 2] {
+    let key = base64url(&sha256(&evidence.public_key));
+    let added = Leaf::new("evt_1", 1000, "passkey.added", "dep_1")
+        .person("per_1")
+        .data("passkey", "pky_1")
+        .data("key", key.as_str());
+    let decided = Leaf::new("evt_2", 2000, "approval.approved", "dep_1")
+        .person("per_1")
+        .client("cli_1")
+        .approval("apr_1")
+        .data("key", key.as_str())
+        .data("evidence", base64url(&sha256(text.as_bytes())));
+    [added, decided]
+}
+
+fn judged<'a>(
+    text: &str,
+    leaves: impl IntoIterator<Item = &'a Leaf>,
+) -> Result<String, NotAttested> {
+    let mut log = InLog::new(text)?;
+    for leaf in leaves {
+        log.read(leaf);
+    }
+    log.end().map(|attested| attested.to_string())
+}
+
+#[test]
+fn the_log_says_whose_passkey_it_was_and_that_this_is_the_evidence() {
+    let Decided { evidence, .. } = decided();
+    let exported = serde_json::to_string(&evidence).unwrap();
+    let [added, made] = log_of(&exported, &evidence);
+    let said = judged(&exported, [&added, &made]).unwrap();
+    for part in [
+        "per_1 approved apr_1 with passkey pky_1",
+        "asked by cli_1 at https://attorn.example/",
+        "Message: \"Hallo ✓\"",
+        "cannot leave its device",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let nobodys = Err(NotAttested::Passkey {
+        person: "per_1".to_owned(),
+    });
+    assert_eq!(judged(&exported, [&made]), nobodys);
+    // Added too late, or taken away before.
+    assert_eq!(judged(&exported, [&made, &added]), nobodys);
+    let mut revoked = added.clone();
+    revoked.kind = "passkey.revoked".to_owned();
+    assert_eq!(judged(&exported, [&added, &revoked, &made]), nobodys);
+    let nothing = Err(NotAttested::NoDecision {
+        approval: "apr_1".to_owned(),
+    });
+    assert_eq!(judged(&exported, [&added]), nothing);
+    // The same decision with other evidence, of another person, client or approval.
+    type Change = fn(&mut Leaf);
+    let changes: [Change; 4] = [
+        |leaf| {
+            leaf.data.insert("evidence".to_owned(), "x".into());
+        },
+        |leaf| leaf.person = Some("per_2".to_owned()),
+        |leaf| leaf.client = Some("cli_2".to_owned()),
+        |leaf| leaf.approval = Some("apr_2".to_owned()),
+    ];
+    for change in changes {
+        let mut other = made.clone();
+        change(&mut other);
+        assert_eq!(judged(&exported, [&added, &other]), nothing);
+    }
+    let mut forged = evidence;
+    forged.signature[9] ^= 1;
+    let forged = serde_json::to_string(&forged).unwrap();
+    assert!(matches!(
+        judged(&forged, [&added, &made]),
+        Err(NotAttested::Evidence(_))
     ));
 }

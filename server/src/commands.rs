@@ -139,6 +139,19 @@ pub enum Keys {
     },
 }
 
+/// `attorn approval …`
+#[derive(Subcommand)]
+pub enum Approval {
+    /// Prove which passkey decided, over which bytes and which text, and that the audit log says so.
+    Verify {
+        /// The approval's public id, `apr_…`.
+        id: String,
+        /// Write the evidence to this file, for `attorn-verify --decision`. It says what was approved.
+        #[arg(long)]
+        evidence: Option<PathBuf>,
+    },
+}
+
 /// `attorn audit …`
 #[derive(Subcommand)]
 pub enum Audit {
@@ -450,6 +463,47 @@ fn day(at: i64) -> String {
                 .ok()
         })
         .unwrap_or_else(|| at.to_string())
+}
+
+/// `attorn approval`
+pub async fn approval(command: Approval, config: &Config) -> Result<ExitCode, Error> {
+    let Approval::Verify { id, evidence: file } = command;
+    let engine = serve::engine(config).await?;
+    let kept = domain::approval::evidence_of(&engine, &id)
+        .await
+        .map_err(Error::new)?;
+    let code = match kept {
+        None => {
+            println!("{id}: no decision on it was signed by a passkey.");
+            ExitCode::FAILURE
+        }
+        Some(text) => {
+            if let Some(file) = file {
+                std::fs::write(&file, &text)
+                    .map_err(|error| Error(format!("{}: {error}", file.display())))?;
+            }
+            let log = domain::audit::verify(&engine, None)
+                .await
+                .map_err(Error::new)?;
+            println!("{log}");
+            let attested = domain::audit::attest(&engine, &text)
+                .await
+                .map_err(Error::new)?;
+            match attested {
+                Ok(attested) if log.is_sound() => {
+                    println!("{attested}");
+                    ExitCode::SUCCESS
+                }
+                Ok(_) => ExitCode::FAILURE,
+                Err(finding) => {
+                    println!("{finding}");
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    };
+    engine.store.close().await;
+    Ok(code)
 }
 
 /// `attorn audit`

@@ -62,6 +62,9 @@ enum Command {
     },
     /// Say that this copy of the database takes the original's place.
     Adopt,
+    /// Decisions of people.
+    #[command(subcommand)]
+    Approval(commands::Approval),
     /// The audit log.
     #[command(subcommand)]
     Audit(commands::Audit),
@@ -136,6 +139,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Adopt => commands::adopt(&config).await,
+        Command::Approval(command) => commands::approval(command, &config).await,
         Command::Audit(command) => commands::audit(command, &config).await,
     }
 }

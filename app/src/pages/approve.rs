@@ -110,10 +110,10 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
     let signing = approval.signing.as_ref();
     let options = signing.and_then(|signing| signing.options.clone());
     let with_passkey = options.is_some();
-    let approve = match signing {
-        // Nothing that counts can approve it: only Deny, and why.
-        Some(signing) if !with_passkey => unable(signing.on_hold.as_ref()),
-        _ => view! {
+    // Where nothing that counts can approve it: only Deny, and why.
+    let stuck = signing.filter(|_| !with_passkey);
+    let approve = stuck.is_none().then(|| {
+        view! {
             <button
                 class="button primary large"
                 type="submit"
@@ -125,8 +125,8 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
                 {t("decide-approve")}
             </button>
         }
-        .into_any(),
-    };
+    });
+    let columns = if stuck.is_none() { "two" } else { "form" };
     let how = with_passkey.then(|| {
         view! {
             <input type="hidden" name="passkey" />
@@ -148,8 +148,7 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
             data-decision=signing.map(|signing| signing.decision.clone())
             data-shown=signing.map(|signing| signing.shown.clone())
         >
-            {how}
-            <div class="two">
+            {how} {stuck.map(|signing| unable(signing.on_hold.as_ref()))} <div class=columns>
                 <button class="button large" type="submit" name="decision" value="deny">
                     {t("decide-deny")}
                 </button>

@@ -312,6 +312,10 @@ impl<'a> Carrier<'a> {
                 match reason.map(|(_, reason)| reason.as_str()) {
                     Some("cancelled") => (RunState::Cancelled, "The request was taken back."),
                     Some("blocked") => (RunState::Failed, "This was blocked by an admin."),
+                    Some("unsigned") => (
+                        RunState::Failed,
+                        "The device that approved this was removed, so the approval no longer counts.",
+                    ),
                     _ => (RunState::Denied, "You denied this."),
                 }
             }

@@ -3,7 +3,9 @@
 
 use std::io::Write;
 
+use evidence::decision::in_log::{Attested, InLog, NotAttested};
 use evidence::digest::Hash;
+use evidence::leaf::Leaf;
 use evidence::merkle::{Frontier, leaf_hash, verify_inclusion};
 use evidence::verify::export_line;
 
@@ -87,6 +89,35 @@ pub async fn export(
         checkpoints: signed.len().max(1),
         verifier_key: log.verifier().to_string(),
     })
+}
+
+/// What the log, up to its newest entry, says of the decision that this evidence
+/// proves. It does not judge the log itself: [`super::verify`] does.
+///
+/// # Errors
+/// The database's. That the evidence proves nothing is no `Err` outside.
+pub async fn attest(
+    engine: &Engine,
+    evidence: &str,
+) -> Result<Result<Attested, NotAttested>, Error> {
+    let mut decision = match InLog::new(evidence) {
+        Ok(decision) => decision,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let mut reader = engine.store.reader().await?;
+    let mut last = -1;
+    loop {
+        let page = reader.audit_entries_after(last, PAGE).await?;
+        if page.is_empty() {
+            return Ok(decision.end());
+        }
+        for event in &page {
+            last = event.index.unwrap_or(last);
+            if let Ok(leaf) = Leaf::parse(&event.leaf) {
+                decision.read(&leaf);
+            }
+        }
+    }
 }
 
 /// The proof that an event is in the log (RFC 9162 §2.1.3).

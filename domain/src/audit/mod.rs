@@ -27,7 +27,7 @@ mod verify;
 
 pub use erase::erase;
 pub use event::{Event, Kind};
-pub use export::{Exported, Inclusion, export, inclusion};
+pub use export::{Exported, Inclusion, attest, export, inclusion};
 pub use list::{Cursor, EventView, Filter, MOST, Tree, list, list_for_person, tree};
 pub use log::verifier_key;
 pub use verify::{Finding, Report, verify};

@@ -5,5 +5,6 @@ mod by_heart;
 mod deciding;
 mod forging;
 mod notices;
+mod proving;
 mod signing;
 mod story;

@@ -11,6 +11,7 @@ mod client_document;
 mod crash;
 mod demo;
 mod device;
+mod devices;
 mod door;
 mod durability;
 mod exchange;
