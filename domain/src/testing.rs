@@ -347,16 +347,7 @@ impl Bench {
         };
         let original = self.restart().await;
         let copy = Self {
-            engine: engine(
-                &location,
-                &clock,
-                &settings.issuer,
-                seed,
-                settings.quotas,
-                settings.sign_in,
-                &names,
-            )
-            .await,
+            engine: engine(&location, &clock, seed, settings, &names).await,
             clock,
             names,
             location,

@@ -1,6 +1,7 @@
 //! Devices: what a person approves with. Adding one takes a script and a
 //! browser that has passkeys (`passkeys.js`); everything else is plain forms.
 
+use leptos::nonce::use_nonce;
 use leptos::prelude::*;
 
 use super::{Asked, in_console};
@@ -71,6 +72,7 @@ pub(super) fn script() -> AnyView {
         <script
             type="module"
             src="/passkeys.js"
+            nonce=use_nonce()
             data-cancelled=t("passkey-cancelled")
             data-unable=t("passkey-unable")
             data-away=t("passkey-away")

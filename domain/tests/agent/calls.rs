@@ -78,6 +78,7 @@ impl Outside {
         approval::decide(&self.stage, decide).await.unwrap();
         let request = TokenRequest::Ciba {
             auth_req_id: asked.auth_req_id,
+            audience: None,
         };
         let answer = token::grant(&self.stage, request, &self.client, None)
             .await

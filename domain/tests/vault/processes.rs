@@ -84,6 +84,11 @@ impl Outbound for Hurried {
         ask.timeout /= u32::try_from(SPEED).unwrap();
         self.0.send(ask).await
     }
+
+    async fn open(&self, mut open: outbound::Open) -> Result<outbound::Opened, outbound::Error> {
+        open.idle /= u32::try_from(SPEED).unwrap();
+        self.0.open(open).await
+    }
 }
 
 async fn engine(location: Location, clock: &Fast, instance: &str) -> Engine {
@@ -100,6 +105,8 @@ async fn engine(location: Location, clock: &Fast, instance: &str) -> Engine {
             registration: oauth::RegistrationPolicy::Off,
             quotas: Quotas::default(),
             rotate_keys_days: 0,
+            passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
+            push_contact: String::new(),
             sign_in: Vec::new(),
         },
     };
@@ -223,6 +230,7 @@ async fn link(engine: &Engine, email: &str) -> String {
         session_id: SESSION.to_owned(),
         state: value("state"),
         answer: Ok(Secret::new(value("code"))),
+        iss: None,
     };
     link::finish(engine, finish).await.unwrap().account.id
 }
