@@ -180,7 +180,7 @@ pub(super) async fn is_proven(
     approval: &Approval,
 ) -> Result<bool, storage::Error> {
     let always = engine.settings.passkey_policy == PasskeyPolicy::Always;
-    if !approval.needs_passkey && !(always && of_weight(&approval.shown)) {
+    if !(approval.needs_passkey || always && of_weight(&approval.shown)) {
         return Ok(true);
     }
     let expected = challenge(engine, approval, Decision::Approve);
