@@ -256,8 +256,7 @@ impl AuthorizeRequest {
 const ANSWERED_WITHIN_S: i64 = 600;
 
 /// The query with what asks for a sign-in left out.
-#[must_use]
-pub fn without_sign_in(params: &Params) -> String {
+fn without_sign_in(params: &Params) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for (name, value) in params.pairs() {
         if name == "max_age" {

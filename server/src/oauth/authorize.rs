@@ -4,7 +4,7 @@ use app::context::{ConsentAccount, ConsentView, FormState};
 use axum::extract::{RawQuery, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use domain::oauth::authorize::{check, check_from, without_sign_in};
+use domain::oauth::authorize::{check, check_from};
 use domain::oauth::{self, AuthorizeError, AuthorizeRequest, Code, OauthError, Params, Source};
 use domain::vault::AccessMode;
 use url::Url;
@@ -22,7 +22,8 @@ pub async fn ask(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Response {
-    let params = match Params::query(query.unwrap_or_default().as_bytes()) {
+    let query = query.unwrap_or_default();
+    let params = match Params::query(query.as_bytes()) {
         Ok(params) => params,
         Err(error) => return page_error(&door, request, &error).await,
     };
@@ -32,7 +33,8 @@ pub async fn ask(
         Ok(asked) => asked,
         Err(AuthorizeError::ShowPage(error)) => return page_error(&door, request, &error).await,
         Err(AuthorizeError::Redirect { unproven: true, .. }) if signed_in.is_none() => {
-            return to_sign_in(&format!("/authorize?{}", without_sign_in(&params)), None);
+            // The very request: what is wrong with it is told afterwards.
+            return to_sign_in(&format!("/authorize?{query}"), None);
         }
         Err(AuthorizeError::Redirect { to, .. }) => return go(&to),
     };

@@ -124,13 +124,20 @@ async fn nobody_is_sent_to_a_client_that_registered_itself_before_they_sign_in()
         ..NewClient::confidential("Anybody", Source::Registration)
     };
     let (client, _) = house.bench.register(new).await;
-    let wrong = [("response_type", "token")];
-    let fields = asking(&client, &wrong);
-    let nobody = house.get(&address(&fields), "").await;
-    assert!(nobody.location().starts_with("/sign-in?return_to="));
     let cookie = house.signed_in(&house.ada).await;
-    let somebody = house.get(&address(&fields), &cookie).await;
-    assert!(somebody.location().starts_with(CALLBACK));
+    for wrong in [("response_type", "token"), ("max_age", "old")] {
+        let fields = asking(&client, &[wrong]);
+        let nobody = house.get(&address(&fields), "").await;
+        let (path, query) = nobody.location().split_once('?').unwrap();
+        assert_eq!(path, "/sign-in");
+        // Signing in leads back to the same request, and what is wrong with it.
+        let back = url::form_urlencoded::parse(query.as_bytes())
+            .find(|(name, _)| name == "return_to")
+            .unwrap();
+        let somebody = house.get(&back.1, &cookie).await;
+        assert!(somebody.location().starts_with(CALLBACK), "{wrong:?}");
+        assert!(somebody.location().contains("error="), "{wrong:?}");
+    }
     let silent = asking(&client, &[("prompt", "none")]);
     let silent = house.get(&address(&silent), "").await;
     assert!(silent.location().contains("error=login_required"));
