@@ -389,7 +389,7 @@ async fn still_stands(
     })
 }
 
-/// The event that notices are made from; with a hold, to every channel.
+/// The event of a new passkey; with a hold, it says until when.
 fn added(passkey: &Passkey) -> Event {
     let event = passkey
         .event(Kind::PasskeyAdded)
