@@ -19,6 +19,7 @@ pub mod agent;
 pub mod approval;
 pub mod audit;
 pub mod clock;
+mod due;
 pub mod identity;
 pub mod ids;
 pub mod keyring;

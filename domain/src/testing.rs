@@ -271,25 +271,9 @@ impl Bench {
     /// Stops the engine and starts another on the same data, as a restart does.
     /// Nobody may hold a clone of the old engine: a SQLite file has one owner.
     pub async fn restart(self) -> Self {
-        let Self {
-            engine: old,
-            clock,
-            names,
-            location,
-            seed,
-            _folder,
-        } = self;
-        let settings = old.settings.clone();
-        old.store.close().await;
-        drop(old);
-        Self {
-            engine: engine(&location, &clock, seed + 1, settings, &names).await,
-            clock,
-            names,
-            location,
-            seed: seed + 1,
-            _folder,
-        }
+        self.restart_with(|rng| key(7, rng).into())
+            .await
+            .expect("the engine starts")
     }
 
     /// As [`Bench::restart`], with these keys.

@@ -13,7 +13,6 @@
 //! The address is the client's own, so only the guarded client calls it:
 //! public addresses, no redirects (§10.2 forbids following them).
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +22,6 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
 use zeroize::Zeroize as _;
 
 use super::ciba;
@@ -36,7 +34,7 @@ use crate::rotation::{WrappedRows, wrapped_rows};
 use crate::secret::Secret;
 use crate::storage::{self, Tx};
 use crate::vault::envelope::{DataKey, Place, Wrapped, key_row};
-use crate::{Engine, keyring};
+use crate::{Engine, due, keyring};
 
 /// How often a client is tried: at once, then after 5, 10, 20, 40 and 80 seconds.
 const ATTEMPTS: i64 = 6;
@@ -46,11 +44,7 @@ const BACKOFF_MS: i64 = 5_000;
 const CLAIM_MS: i64 = 30_000;
 /// How long a client may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often what is due is looked at without being told, milliseconds.
-const EVERY_MS: i64 = 1_000;
-/// As many are under way at once …
-const AT_ONCE: usize = 64;
-/// … and of one client: one that hangs does not keep the others waiting.
+/// As many go to one client at once: one that hangs does not keep the others waiting.
 const AT_ONCE_OF_ONE: usize = 8;
 /// The longest notification token (CIBA Core §7.1).
 const LONGEST_TOKEN: usize = 1024;
@@ -150,29 +144,12 @@ pub(crate) async fn prepare(
 
 /// Tells clients until `shutdown`: what is due now, and whatever becomes due.
 pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
-    let mut signals = engine.store.signals();
-    tokio::pin!(shutdown);
-    loop {
+    due::follow(engine, DUE, shutdown, || async {
         if let Err(error) = run_due(engine).await {
             tracing::warn!(%error, "clients could not be told; it is tried again");
         }
-        let next = engine
-            .clock
-            .sleep_until(engine.clock.monotonic() + EVERY_MS);
-        tokio::pin!(next);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                () = &mut next => break,
-                signal = signals.recv() => match signal {
-                    Ok(signal) if signal.topic == DUE => break,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => return,
-                },
-            }
-        }
-    }
+    })
+    .await;
 }
 
 /// Tells clients what is due, some at a time; answers how many were settled.
@@ -180,15 +157,9 @@ pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
 /// # Errors
 /// The database's.
 pub async fn run_due(engine: &Engine) -> Result<usize, storage::Error> {
-    let mut of_client: HashMap<String, usize> = HashMap::new();
-    let mut due = engine.store.reader().await?.notifications_due().await?;
-    due.retain(|(_, client)| {
-        let count = of_client.entry(client.clone()).or_default();
-        *count += 1;
-        *count <= AT_ONCE_OF_ONE
-    });
-    due.truncate(AT_ONCE);
-    let tries = due.into_iter().map(|(id, _)| async move {
+    let due = engine.store.reader().await?.notifications_due().await?;
+    let tries = due::turns(due, AT_ONCE_OF_ONE);
+    let tries = tries.into_iter().map(|id| async move {
         try_one(engine, &id).await.unwrap_or_else(|error| {
             tracing::error!(%error, approval = id, "a client could not be told");
             false

@@ -5,19 +5,17 @@
 //! a credential; it goes to the browsers of the person who is asked and to
 //! nobody else's; none is sent after its request has expired.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::subscriptions::{self, SubscribeError};
 use super::{Outcome, Push, SendError, Topic, Urgency, send};
-use crate::Engine;
 use crate::approval::read::Approval;
 use crate::approval::state::State;
 use crate::storage::{self, Tx};
+use crate::{Engine, due};
 
 /// How often a browser is tried: at once, then after 5, 10, 20, 40 and 80 seconds.
 const ATTEMPTS: i64 = 6;
@@ -25,11 +23,7 @@ const ATTEMPTS: i64 = 6;
 const BACKOFF_MS: i64 = 5_000;
 /// Nobody else tries one that was claimed less than this ago (milliseconds).
 const CLAIM_MS: i64 = 30_000;
-/// How often what is due is looked at without being told, milliseconds.
-const EVERY_MS: i64 = 1_000;
-/// As many are under way at once …
-const AT_ONCE: usize = 64;
-/// … and to one browser: a push service that hangs does not keep others waiting.
+/// As many go to one browser at once: a push service that hangs does not keep others waiting.
 const AT_ONCE_OF_ONE: usize = 4;
 /// For how long "already decided" is of use, in seconds.
 const ENDED_TTL_S: u32 = 60 * 60;
@@ -89,29 +83,12 @@ enum End {
 
 /// Sends notices until `shutdown`: what is due now, and whatever becomes due.
 pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
-    let mut signals = engine.store.signals();
-    tokio::pin!(shutdown);
-    loop {
+    due::follow(engine, DUE, shutdown, || async {
         if let Err(error) = run_due(engine).await {
             tracing::warn!(%error, "notices could not be sent; it is tried again");
         }
-        let next = engine
-            .clock
-            .sleep_until(engine.clock.monotonic() + EVERY_MS);
-        tokio::pin!(next);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                () = &mut next => break,
-                signal = signals.recv() => match signal {
-                    Ok(signal) if signal.topic == DUE => break,
-                    Ok(_) => {}
-                    Err(RecvError::Lagged(_)) => break,
-                    Err(RecvError::Closed) => return,
-                },
-            }
-        }
-    }
+    })
+    .await;
 }
 
 /// Sends what is due, some at a time; answers how many were settled.
@@ -119,15 +96,9 @@ pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
 /// # Errors
 /// The database's.
 pub async fn run_due(engine: &Engine) -> Result<usize, storage::Error> {
-    let mut of_one: HashMap<String, usize> = HashMap::new();
-    let mut due = engine.store.reader().await?.notices_due().await?;
-    due.retain(|(_, subscription)| {
-        let count = of_one.entry(subscription.clone()).or_default();
-        *count += 1;
-        *count <= AT_ONCE_OF_ONE
-    });
-    due.truncate(AT_ONCE);
-    let tries = due.into_iter().map(|(id, _)| async move {
+    let due = engine.store.reader().await?.notices_due().await?;
+    let tries = due::turns(due, AT_ONCE_OF_ONE);
+    let tries = tries.into_iter().map(|id| async move {
         try_one(engine, &id).await.unwrap_or_else(|error| {
             tracing::error!(%error, notice = id, "a notice could not be sent");
             false

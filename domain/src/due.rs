@@ -1,0 +1,62 @@
+//! What falls due and is sent to somebody else: a round when a signal says so
+//! and now and then besides, and in each round a bounded number of turns, so
+//! that one who is slow does not keep the others waiting.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::Engine;
+
+/// How often what is due is looked for when no signal says so, in milliseconds.
+const EVERY_MS: i64 = 1_000;
+/// How many are sent at once.
+const AT_ONCE: usize = 64;
+
+/// Does a round at once, at each signal of `topic`, and every second, until
+/// `shutdown`.
+pub(crate) async fn follow<F>(
+    engine: &Engine,
+    topic: &str,
+    shutdown: impl Future<Output = ()> + Send,
+    round: impl Fn() -> F + Send,
+) where
+    F: Future<Output = ()> + Send,
+{
+    let mut signals = engine.store.signals();
+    tokio::pin!(shutdown);
+    loop {
+        round().await;
+        let next = engine
+            .clock
+            .sleep_until(engine.clock.monotonic() + EVERY_MS);
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = &mut next => break,
+                signal = signals.recv() => match signal {
+                    Ok(signal) if signal.topic == topic => break,
+                    Ok(_) => {}
+                    Err(RecvError::Lagged(_)) => break,
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+}
+
+/// Whose turn it is of what is due (id, and to whom): `of_one` for each, and
+/// 64 in all.
+pub(crate) fn turns(due: Vec<(String, String)>, of_one: usize) -> Vec<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    due.into_iter()
+        .filter_map(|(id, whom)| {
+            let count = counts.entry(whom).or_default();
+            *count += 1;
+            (*count <= of_one).then_some(id)
+        })
+        .take(AT_ONCE)
+        .collect()
+}
