@@ -204,10 +204,12 @@ impl<'a> Compact<'a> {
     }
 }
 
-/// The keys of a JWK set (RFC 7517 §5), public ones only.
+/// The keys of a JWK set that can be used here; others are passed over, as
+/// RFC 7517 §5 asks, so that a new kind of key beside them locks nobody out.
 ///
 /// # Errors
-/// What is wrong with it, in words for whoever registers it.
+/// What is wrong with the set, in words for whoever registers it: also a
+/// private or shared key, which has no place in a public set.
 pub(crate) fn key_set(value: &Value) -> Result<Vec<Map<String, Value>>, &'static str> {
     let keys = value
         .get("keys")
@@ -216,18 +218,20 @@ pub(crate) fn key_set(value: &Value) -> Result<Vec<Map<String, Value>>, &'static
     if keys.is_empty() || keys.len() > MOST_KEYS {
         return Err("a JWK set has 1 to 20 keys here");
     }
-    keys.iter()
-        .map(|key| {
-            let key = key.as_object().ok_or("a key is a JSON object")?;
-            if is_private(key) {
-                return Err("a JWK set must hold public keys only");
-            }
-            if thumbprint(key).is_none() {
-                return Err("a key of a JWK set is EC, OKP or RSA, with all its members");
-            }
-            Ok(key.clone())
-        })
-        .collect()
+    let mut usable = Vec::new();
+    for key in keys {
+        let key = key.as_object().ok_or("a key is a JSON object")?;
+        if is_private(key) {
+            return Err("a JWK set must hold public keys only");
+        }
+        if thumbprint(key).is_some() {
+            usable.push(key.clone());
+        }
+    }
+    if usable.is_empty() {
+        return Err("no key of the JWK set is EC, OKP or RSA with all its members");
+    }
+    Ok(usable)
 }
 
 /// Whether a key is a private or a shared one.
@@ -285,6 +289,15 @@ mod tests {
         assert!(key_set(&set).is_err());
         let set = serde_json::json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "AA" }] });
         assert!(key_set(&set).is_err());
+    }
+
+    #[test]
+    fn a_key_of_a_kind_that_is_not_known_is_passed_over() {
+        let known = serde_json::json!({ "kty": "OKP", "crv": "Ed25519", "x": "AA" });
+        let other = serde_json::json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" });
+        let set = serde_json::json!({ "keys": [other, known] });
+        assert_eq!(key_set(&set).unwrap(), [known.as_object().unwrap().clone()]);
+        assert!(key_set(&serde_json::json!({ "keys": [other] })).is_err());
     }
 
     fn token(header: &str, claims: &str) -> String {

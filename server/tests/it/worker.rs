@@ -1,22 +1,19 @@
 //! A privileged worker names the person in a JWT of its own.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::identity;
 use domain::oauth::clients::{Entrusted, PrivilegedWorker, WorkerGrant, entrust};
 use domain::oauth::token::{EXCHANGE_AUTH0, EXCHANGE_RFC};
 use serde_json::{Value, json};
 
 use crate::house::{Agent, Answer, GOOGLE, House, SLACK};
+use crate::key::Key;
 
 const TYPE: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 struct Scene {
     house: House,
     agent: Agent,
-    key: EcdsaKeyPair,
+    key: Key,
     _sandbox: sandbox::Sandbox,
 }
 
@@ -32,21 +29,15 @@ impl Scene {
         Self {
             house,
             agent,
-            key: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(),
+            key: Key::new("worker"),
             _sandbox: sandbox,
         }
     }
 
     /// Makes the agent a worker for Google, with these scopes and from there.
     async fn entrusted(&self, from: &str, scopes: &[&str]) {
-        let point = self.key.public_key().as_ref();
-        let key = json!({
-            "kty": "EC", "crv": "P-256", "kid": "worker",
-            "x": URL_SAFE_NO_PAD.encode(&point[1..33]),
-            "y": URL_SAFE_NO_PAD.encode(&point[33..65]),
-        });
         let with = Entrusted {
-            jwks: Some(json!({ "keys": [key] })),
+            jwks: Some(json!({ "keys": [self.key.public()] })),
             privileged_worker: Some(PrivilegedWorker {
                 ip_allow_list: vec![from.to_owned()],
                 connections: vec![WorkerGrant {
@@ -85,18 +76,6 @@ impl Scene {
         })
     }
 
-    fn sign(&self, typ: &str, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "kid": "worker", "typ": typ });
-        let text = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(header.to_string()),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
-        let signature = self.key.sign(&SystemRandom::new(), text.as_bytes());
-        let signature = URL_SAFE_NO_PAD.encode(signature.unwrap().as_ref());
-        format!("{text}.{signature}")
-    }
-
     async fn exchange(&self, urn: &str, jwt: &str, connection: &str) -> Answer {
         let fields = [
             ("grant_type", urn),
@@ -108,7 +87,7 @@ impl Scene {
     }
 
     async fn ask(&self, jti: &str) -> Answer {
-        let jwt = self.sign("token-vault-req+jwt", &self.claims(jti));
+        let jwt = self.key.sign("token-vault-req+jwt", &self.claims(jti));
         self.exchange(EXCHANGE_AUTH0, &jwt, GOOGLE).await
     }
 }
@@ -117,7 +96,7 @@ impl Scene {
 async fn a_worker_gets_a_token_for_whom_it_names_and_the_log_says_what_for() {
     let scene = Scene::new("release").await;
     scene.all_from("127.0.0.0/8").await;
-    let jwt = scene.sign("token-vault-req+jwt", &scene.claims("one"));
+    let jwt = scene.key.sign("token-vault-req+jwt", &scene.claims("one"));
     let answer = scene.exchange(EXCHANGE_AUTH0, &jwt, GOOGLE).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert!(!answer.text("access_token").is_empty());
@@ -157,7 +136,9 @@ async fn only_a_worker_may_name_people_and_only_from_where_it_belongs() {
 async fn a_worker_has_no_other_connection_and_no_scope_beyond_its_list() {
     let scene = Scene::new("release").await;
     scene.all_from("127.0.0.1").await;
-    let jwt = scene.sign("token-vault-req+jwt", &scene.claims("slack"));
+    let jwt = scene
+        .key
+        .sign("token-vault-req+jwt", &scene.claims("slack"));
     let refused = scene.exchange(EXCHANGE_RFC, &jwt, SLACK).await;
     assert_eq!(refused.error(), (400, "invalid_target".to_owned()));
     scene.entrusted("127.0.0.1", &["openid"]).await;
@@ -195,7 +176,7 @@ async fn a_jwt_that_is_not_exactly_right_names_nobody() {
     for (number, (claim, value)) in table.into_iter().enumerate() {
         let mut claims = scene.claims(&format!("wrong {number}"));
         claims[claim] = value;
-        let jwt = scene.sign("token-vault-req+jwt", &claims);
+        let jwt = scene.key.sign("token-vault-req+jwt", &claims);
         let refused = scene.exchange(EXCHANGE_AUTH0, &jwt, GOOGLE).await;
         assert_eq!(
             refused.error(),
@@ -205,11 +186,13 @@ async fn a_jwt_that_is_not_exactly_right_names_nobody() {
     }
     // What it signs to prove itself must not pass for a word about a person.
     for typ in ["JWT", "client-authentication+jwt", "dpop+jwt"] {
-        let jwt = scene.sign(typ, &scene.claims(typ));
+        let jwt = scene.key.sign(typ, &scene.claims(typ));
         let refused = scene.exchange(EXCHANGE_AUTH0, &jwt, GOOGLE).await;
         assert_eq!(refused.error(), (400, "invalid_grant".to_owned()), "{typ}");
     }
-    let mut forged = scene.sign("token-vault-req+jwt", &scene.claims("forged"));
+    let mut forged = scene
+        .key
+        .sign("token-vault-req+jwt", &scene.claims("forged"));
     let last = if forged.ends_with("AA") { "BA" } else { "AA" };
     forged.replace_range(forged.len() - 4..forged.len() - 2, last);
     let refused = scene.exchange(EXCHANGE_AUTH0, &forged, GOOGLE).await;
