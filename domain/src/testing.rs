@@ -462,17 +462,9 @@ impl Bench {
     ) -> Secret<String> {
         let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
         let what = access::Issue {
-            client_id: &client.id,
             person_id: person.map(|person| person.id.as_str()),
-            scopes: &scopes,
-            audience,
-            family_id: None,
             approval_id,
-            auth_time: None,
-            jkt: None,
-            act: None,
-            not_after: None,
-            may_act: None,
+            ..access::Issue::new(&client.id, &scopes, audience)
         };
         access::issue(&self.engine, &what).expect("a token can be issued")
     }

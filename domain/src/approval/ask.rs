@@ -28,6 +28,9 @@ use crate::{Engine, ids};
 pub const DEFAULT_EXPIRY_S: i64 = 300;
 /// The longest time a client may ask for: 72 hours, in seconds.
 pub const MAX_EXPIRY_S: i64 = 72 * 3600;
+/// Details that are not ours to carry out go into the access token, which has
+/// to fit into a header; in bytes of JSON.
+const MOST_TOLD: usize = 4 * 1024;
 
 /// Whom to ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,6 +191,7 @@ pub async fn ask_showing(
         Some(details) => types::parse(details).map_err(AskError::InvalidDetails)?,
         None => Vec::new(),
     };
+    check_size(ask.details.as_ref(), &entries)?;
     let person = find(engine, client, &ask.person).await?;
     if client.metadata.backchannel_user_code_parameter {
         let code = shows.user_code.as_ref();
@@ -286,6 +290,17 @@ async fn store(
             })
         })
         .await
+}
+
+/// Refuses details that an access token could not tell.
+fn check_size(details: Option<&Value>, entries: &[Details]) -> Result<(), AskError> {
+    let told = details.filter(|_| !entries.iter().any(Details::is_executable));
+    if told.is_some_and(|details| details.to_string().len() > MOST_TOLD) {
+        return Err(AskError::InvalidDetails(format!(
+            "the authorization details are longer than {MOST_TOLD} bytes together"
+        )));
+    }
+    Ok(())
 }
 
 fn check_scopes(client: &Client, scopes: &[String]) -> Result<(), AskError> {

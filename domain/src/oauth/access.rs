@@ -44,6 +44,8 @@ pub struct Presented {
     pub act: Option<Value>,
     /// Which client may act for them with it (RFC 8693 §4.4).
     pub may_act: Option<String>,
+    /// What was approved, for whoever enforces it (RFC 9396 §9.1).
+    pub authorization_details: Option<Value>,
 }
 
 impl Presented {
@@ -79,9 +81,29 @@ pub(crate) struct Issue<'a> {
     pub(crate) not_after: Option<i64>,
     /// Which client may act for the person with it (RFC 8693 §4.4).
     pub(crate) may_act: Option<&'a str>,
+    /// What was approved and the resource server enforces (RFC 9396 §9.1).
+    pub(crate) authorization_details: Option<&'a Value>,
 }
 
 impl<'a> Issue<'a> {
+    /// A token on the client's own behalf, and of no family.
+    pub(crate) const fn new(client_id: &'a str, scopes: &'a [String], audience: &'a str) -> Self {
+        Self {
+            client_id,
+            person_id: None,
+            scopes,
+            audience,
+            family_id: None,
+            approval_id: None,
+            auth_time: None,
+            jkt: None,
+            act: None,
+            not_after: None,
+            may_act: None,
+            authorization_details: None,
+        }
+    }
+
     /// A token of a family, for this audience, bound to this key if to one.
     pub(super) fn of(
         family: &'a Family,
@@ -90,17 +112,12 @@ impl<'a> Issue<'a> {
         jkt: Option<&'a str>,
     ) -> Self {
         Self {
-            client_id: &family.client_id,
             person_id: family.person_id.as_deref(),
-            scopes,
-            audience,
             family_id: Some(&family.id),
             approval_id: family.approval_id.as_deref(),
             auth_time: family.sign_in.map(|sign_in| sign_in.at),
             jkt,
-            act: None,
-            not_after: None,
-            may_act: None,
+            ..Self::new(&family.client_id, scopes, audience)
         }
     }
 
@@ -123,8 +140,11 @@ pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>,
         "iat": now,
         "exp": exp,
         "jti": ids::id("jti", engine.now(), &*engine.rng),
-        "scope": what.scopes.join(" "),
     });
+    // RFC 6749 §3.3: a scope has at least one token.
+    if !what.scopes.is_empty() {
+        claims["scope"] = what.scopes.join(" ").into();
+    }
     if let Some(auth_time) = what.auth_time {
         claims["auth_time"] = (auth_time / 1000).into();
     }
@@ -142,6 +162,9 @@ pub(crate) fn issue(engine: &Engine, what: &Issue<'_>) -> Result<Secret<String>,
     }
     if let Some(may_act) = what.may_act {
         claims["may_act"] = json!({ "sub": may_act });
+    }
+    if let Some(details) = what.authorization_details {
+        claims["authorization_details"] = details.clone();
     }
     Ok(Secret::new(jwt::sign(
         engine,
@@ -187,6 +210,7 @@ fn parse(engine: &Engine, claims: &Map<String, Value>) -> Result<Presented, &'st
             .ok_or("without a beginning")?
             .saturating_mul(1000),
         act: claims.get("act").cloned(),
+        authorization_details: claims.get("authorization_details").cloned(),
         may_act: claims
             .get("may_act")
             .and_then(|may_act| may_act.get("sub"))

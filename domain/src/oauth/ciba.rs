@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::clients::{Client, ClientKind, Delivery};
 use super::error::{Code, OauthError};
 use super::first::{Authorized, First};
@@ -127,17 +129,20 @@ fn first(engine: &Engine, client: &Client, approval: &Approval) -> First {
             // Deciding is no signing in: the token claims none.
             sign_in: None,
             dpop_jkt: None,
+            details: (!executable).then(|| details(approval)).flatten(),
         },
     )
 }
 
 fn with_details(answer: TokenAnswer, approval: &Approval) -> TokenAnswer {
-    let details = approval
-        .details
-        .as_array()
-        .is_some_and(|all| !all.is_empty());
     TokenAnswer {
-        authorization_details: details.then(|| approval.details.clone()),
+        authorization_details: details(approval),
         ..answer
     }
+}
+
+/// The details of a request that has any.
+fn details(approval: &Approval) -> Option<Value> {
+    let all = approval.details.as_array()?;
+    (!all.is_empty()).then(|| approval.details.clone())
 }

@@ -48,17 +48,8 @@ pub(super) async fn issue(
     let access_token = access::issue(
         engine,
         &Issue {
-            client_id: &client.id,
-            person_id: None,
-            scopes: &scopes,
-            audience: &audience,
-            family_id: None,
-            approval_id: None,
-            auth_time: None,
             jkt: jkt.as_deref(),
-            act: None,
-            not_after: None,
-            may_act: None,
+            ..Issue::new(&client.id, &scopes, &audience)
         },
     )?;
     Ok(TokenAnswer::of(access_token, scopes).bound(jkt.is_some()))

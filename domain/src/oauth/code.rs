@@ -131,6 +131,7 @@ pub(super) async fn redeem(
                         audience: row.audience.clone(),
                         sign_in: Some(row.sign_in),
                         dpop_jkt: jkt.filter(|_| client.kind == ClientKind::Public),
+                        details: None,
                     },
                 );
                 first.keep(tx, &engine, "authorization_code", None).await?;

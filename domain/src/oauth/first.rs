@@ -2,6 +2,8 @@
 //! scope a refresh token and an ID token. Every grant that a person stands
 //! behind ends here.
 
+use serde_json::Value;
+
 use super::access::{self, Issue};
 use super::clients::{Client, GrantType};
 use super::error::OauthError;
@@ -18,6 +20,7 @@ use crate::storage::{Error, Tx};
 pub(super) struct First {
     family: Family,
     refresh: Option<Secret<String>>,
+    details: Option<Value>,
 }
 
 /// What was authorized.
@@ -31,6 +34,9 @@ pub(super) struct Authorized {
     pub(super) sign_in: Option<SignIn>,
     /// The key that refresh tokens are bound to.
     pub(super) dpop_jkt: Option<String>,
+    /// What was approved and is not ours to carry out: the first access token
+    /// tells it to whoever enforces it, and no later one does (RFC 9396 §9.1).
+    pub(super) details: Option<Value>,
 }
 
 impl First {
@@ -39,6 +45,7 @@ impl First {
         let offline = of.scopes.iter().any(|scope| scope == "offline_access");
         let now = engine.now();
         Self {
+            details: of.details,
             refresh: (offline && client.may(GrantType::RefreshToken))
                 .then(|| engine.new_token("att_rt")),
             family: Family {
@@ -127,8 +134,11 @@ impl First {
         let family = &self.family;
         let access_token = access::issue(
             engine,
-            &Issue::of(family, &family.scopes, &family.audience, jkt)
-                .acted_by(client.metadata.may_act.as_deref()),
+            &Issue {
+                authorization_details: self.details.as_ref(),
+                ..Issue::of(family, &family.scopes, &family.audience, jkt)
+                    .acted_by(client.metadata.may_act.as_deref())
+            },
         )?;
         let id_token = id_token::issue(
             engine,

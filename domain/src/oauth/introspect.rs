@@ -58,12 +58,13 @@ fn about_family(engine: &Engine, family: &Family) -> Value {
         "active": true,
         "iss": engine.settings.issuer,
         "client_id": family.client_id,
-        "scope": family.scopes.join(" "),
         "iat": family.created_at / 1000,
         "exp": family.expires_at.min(family.idle_expires_at) / 1000,
         "sub": family.person_id.as_ref().unwrap_or(&family.client_id),
-        "token_type": "refresh_token",
     });
+    if !family.scopes.is_empty() {
+        about["scope"] = family.scopes.join(" ").into();
+    }
     if let Some(jkt) = &family.dpop_jkt {
         about["cnf"] = json!({ "jkt": jkt });
     }
@@ -93,7 +94,9 @@ fn about(engine: &Engine, presented: &Presented) -> Value {
     put("active", true.into());
     put("iss", engine.settings.issuer.as_str().into());
     put("client_id", presented.client_id.as_str().into());
-    put("scope", presented.scopes.join(" ").into());
+    if !presented.scopes.is_empty() {
+        put("scope", presented.scopes.join(" ").into());
+    }
     put("aud", presented.audience.as_str().into());
     put("iat", (presented.issued_at / 1000).into());
     put("exp", (presented.expires_at / 1000).into());
@@ -111,6 +114,13 @@ fn about(engine: &Engine, presented: &Presented) -> Value {
     }
     if let Some(act) = &presented.act {
         put("act", act.clone());
+    }
+    if let Some(may_act) = &presented.may_act {
+        put("may_act", json!({ "sub": may_act }));
+    }
+    // RFC 9396 §9.2.
+    if let Some(details) = &presented.authorization_details {
+        put("authorization_details", details.clone());
     }
     Value::Object(about)
 }

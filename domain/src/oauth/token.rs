@@ -143,7 +143,8 @@ pub struct TokenAnswer {
     pub access_token: Secret<String>,
     /// Seconds it has left.
     pub expires_in: i64,
-    /// What it really allows.
+    /// What it really allows. None at all is said of a provider's token only:
+    /// a scope of ours has at least one word (RFC 6749 §3.3).
     pub scopes: Vec<String>,
     /// Only with `offline_access`; when it rotates, the new one.
     pub refresh_token: Option<Secret<String>>,
@@ -155,6 +156,8 @@ pub struct TokenAnswer {
     pub authorization_details: Option<Value>,
     /// Whether the access token is bound to a key (RFC 9449 §5).
     pub bound: bool,
+    /// Whether the access token is a provider's.
+    pub of_provider: bool,
 }
 
 impl TokenAnswer {
@@ -169,6 +172,7 @@ impl TokenAnswer {
             issued_token_type: None,
             authorization_details: None,
             bound: false,
+            of_provider: false,
         }
     }
 
@@ -193,7 +197,9 @@ impl TokenAnswer {
             if self.bound { "DPoP" } else { "Bearer" }.into(),
         );
         put("expires_in", self.expires_in.into());
-        put("scope", self.scopes.join(" ").into());
+        if !self.scopes.is_empty() || self.of_provider {
+            put("scope", self.scopes.join(" ").into());
+        }
         for (name, token) in [
             ("refresh_token", &self.refresh_token),
             ("id_token", &self.id_token),

@@ -75,6 +75,16 @@ async fn a_request_that_cannot_be_shown_or_kept_is_refused() {
         ),
         (
             Ask {
+                details: Some(json!([
+                    {"type": "demonstration", "a": "x".repeat(900), "b": "x".repeat(900), "c": "x".repeat(900)},
+                    {"type": "demonstration", "a": "x".repeat(900), "b": "x".repeat(900)},
+                ])),
+                ..ask()
+            },
+            "invalid_authorization_details",
+        ),
+        (
+            Ask {
                 details: Some(json!([])),
                 ..ask()
             },

@@ -304,6 +304,7 @@ pub(super) async fn exchange(
     Ok(TokenAnswer {
         expires_in: released.expires_in_s,
         issued_token_type: Some(issued),
+        of_provider: true,
         ..TokenAnswer::of(released.access_token, released.scopes)
     })
 }

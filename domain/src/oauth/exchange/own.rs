@@ -3,7 +3,8 @@
 //!
 //! The new token says the same person and, in `act`, who acts for them (§4.1).
 //! It has never more than its subject: no scope beyond, no longer life, no
-//! looser binding, the same family, so that revoking reaches it.
+//! looser binding, no approved details, the same family, so that revoking
+//! reaches it.
 
 use serde_json::{Value, json};
 
@@ -100,17 +101,12 @@ pub(super) async fn issue(
     let token = access::issue(
         engine,
         &Issue {
-            client_id: &client.id,
             person_id: subject.person_id.as_deref(),
-            scopes: &scopes,
-            audience: &audience,
             family_id: subject.family_id.as_deref(),
-            approval_id: None,
-            auth_time: None,
             jkt: jkt.as_deref(),
             act: Some(&act),
             not_after: Some(subject.expires_at),
-            may_act: None,
+            ..Issue::new(&client.id, &scopes, &audience)
         },
     )?;
     let left = (subject.expires_at - engine.now()) / 1000;

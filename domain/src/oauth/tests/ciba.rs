@@ -6,7 +6,7 @@ use crate::audit::Kind;
 use crate::identity::user_code::CodeError;
 use crate::identity::{self, Person, State};
 use crate::oauth::{
-    ClientKind, ClientState, GrantType, NewClient, Source, access, backchannel, clients,
+    ClientKind, ClientState, GrantType, NewClient, Source, access, backchannel, clients, introspect,
 };
 
 const DETAILS: &str = r#"[{"type":"deployment","service":"shop","version":"2.1"}]"#;
@@ -110,8 +110,28 @@ async fn an_approved_request_gives_its_tokens_once() {
         .await
         .unwrap();
     assert_eq!(presented.person_id.as_deref(), Some(scene.ada.id.as_str()));
-    // Nothing for Attorn to execute: no call hangs on this token.
+    // Nothing for Attorn to execute: no call hangs on this token, and whoever
+    // does it reads in the token what was approved.
     assert_eq!(presented.approval_id, None);
+    let approved = &answer.authorization_details;
+    assert_eq!(&presented.authorization_details, approved);
+    let token = answer.access_token.expose();
+    let told = introspect::introspect(&scene.bench, &scene.client, token)
+        .await
+        .unwrap();
+    assert_eq!(Some(&told["authorization_details"]), approved.as_ref());
+    // One approval is no right to do it again with every later token.
+    let later = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token(&answer)),
+    ];
+    let later = ask(&scene.bench, &scene.client, &scene.secret, &later)
+        .await
+        .unwrap();
+    let later = access::verify(&scene.bench, later.access_token.expose(), issuer)
+        .await
+        .unwrap();
+    assert_eq!(later.authorization_details, None);
     assert_eq!(refused(scene.poll(&auth_req_id).await), Code::InvalidGrant);
 }
 

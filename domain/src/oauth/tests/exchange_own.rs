@@ -238,17 +238,9 @@ async fn a_client_does_not_rid_its_token_of_the_key_by_exchanging_it() {
     let bound = access::issue(
         &scene.bench,
         &Issue {
-            client_id: &scene.agent.0.id,
             person_id: Some(&scene.ada.id),
-            scopes: &[],
-            audience: API,
-            family_id: None,
-            approval_id: None,
-            auth_time: None,
             jkt: Some("a-thumbprint"),
-            act: None,
-            not_after: None,
-            may_act: None,
+            ..Issue::new(&scene.agent.0.id, &[], API)
         },
     )
     .unwrap();
