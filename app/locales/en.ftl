@@ -292,6 +292,7 @@ consent-title = { $client } asks for access
 consent-verified = Registered by an admin of this Attorn
 consent-unverified = Registered by itself; nobody vouches for its name
 consent-scopes = It will be able to
+consent-audiences = It will act in your name at
 allow-openid = Know who you are
 allow-profile = Read your name
 allow-email = Read your email address

@@ -100,6 +100,8 @@ pub struct ConsentView {
     pub verified: bool,
     /// What it may do: scopes by name; the page has the sentences.
     pub scopes: Vec<String>,
+    /// At which other services its tokens are good.
+    pub audiences: Vec<String>,
     /// The person's accounts it asks for.
     pub accounts: Vec<ConsentAccount>,
     /// The original parameters, posted back as hidden fields.
@@ -139,6 +141,8 @@ pub struct DeviceAsked {
     pub verified: bool,
     /// What it may do: scopes by name; the page has the sentences.
     pub scopes: Vec<String>,
+    /// At which other services its tokens are good.
+    pub audiences: Vec<String>,
     /// The code as the device shows it.
     pub user_code: String,
 }

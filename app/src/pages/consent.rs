@@ -32,7 +32,8 @@ fn draw(asked: &Asked, consent: &ConsentView) -> AnyView {
                 <p class="lede">{who(consent)}</p>
                 {form_banner(&asked.form)}
             </div>
-            {scopes(consent)}
+            {scopes(&consent.scopes)}
+            {audiences(&consent.audiences)}
             {accounts(&consent.accounts)}
             {consent
                 .params
@@ -75,12 +76,12 @@ fn who(consent: &ConsentView) -> AnyView {
     view! { {words} " · " <code>{consent.client_id.clone()}</code> }.into_any()
 }
 
-fn scopes(consent: &ConsentView) -> Option<AnyView> {
-    if consent.scopes.is_empty() {
+/// What a client will be able to do.
+pub(super) fn scopes(scopes: &[String]) -> Option<AnyView> {
+    if scopes.is_empty() {
         return None;
     }
-    let rows = consent
-        .scopes
+    let rows = scopes
         .iter()
         .map(|scope| view! { <li>{icon(Icon::Tick)} <span>{sentence(scope)}</span></li> })
         .collect_view();
@@ -88,6 +89,26 @@ fn scopes(consent: &ConsentView) -> Option<AnyView> {
         view! {
             <div>
                 <h2>{t("consent-scopes")}</h2>
+                <ul class="ticks">{rows}</ul>
+            </div>
+        }
+        .into_any(),
+    )
+}
+
+/// Where else a client's tokens are good.
+pub(super) fn audiences(audiences: &[String]) -> Option<AnyView> {
+    if audiences.is_empty() {
+        return None;
+    }
+    let rows = audiences
+        .iter()
+        .map(|audience| view! { <li>{icon(Icon::Tick)} <code>{audience.clone()}</code></li> })
+        .collect_view();
+    Some(
+        view! {
+            <div>
+                <h2>{t("consent-audiences")}</h2>
                 <ul class="ticks">{rows}</ul>
             </div>
         }

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 
 use super::{Asked, asked};
 use crate::context::DeviceAsked;
-use crate::parts::{Field, Icon, form_banner, icon, mark, text_field, wordmark};
+use crate::parts::{Field, form_banner, mark, text_field, wordmark};
 use crate::shell::alone;
 use crate::words::{t, tv};
 
@@ -61,13 +61,6 @@ fn question(asked: &Asked, device: &DeviceAsked) -> AnyView {
     } else {
         t("consent-unverified")
     };
-    let scopes = device
-        .scopes
-        .iter()
-        .map(|scope| {
-            view! { <li>{icon(Icon::Tick)} <span>{super::consent::sentence(scope)}</span></li> }
-        })
-        .collect_view();
     view! {
         <form class="sheet" method="post" action="/device">
             <div>
@@ -85,15 +78,8 @@ fn question(asked: &Asked, device: &DeviceAsked) -> AnyView {
                 <code>{device.user_code.clone()}</code>
                 <p class="field-hint">{t("device-shows")}</p>
             </div>
-            {(!device.scopes.is_empty())
-                .then(|| {
-                    view! {
-                        <div>
-                            <h2>{t("consent-scopes")}</h2>
-                            <ul class="ticks">{scopes}</ul>
-                        </div>
-                    }
-                })}
+            {super::consent::scopes(&device.scopes)}
+            {super::consent::audiences(&device.audiences)}
             <input type="hidden" name="user_code" value=device.user_code.clone() />
             <div class="deciders">
                 <div class="two">

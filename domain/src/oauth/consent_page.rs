@@ -42,11 +42,11 @@ pub async fn consent_needed(
         return Ok(true);
     }
     let standing = consents::find(engine, person_id, &request.client.id).await?;
+    // Any audience of the client counts: a refresh token serves them all.
     Ok(standing.is_none_or(|consent| {
-        !request
-            .scopes
-            .iter()
-            .all(|scope| consent.scopes.contains(scope))
+        let allowed = |all: &[String], of: &[String]| of.iter().all(|one| all.contains(one));
+        !allowed(&consent.scopes, &request.scopes)
+            || !allowed(&consent.audiences, &request.client.audiences)
     }))
 }
 
@@ -149,10 +149,12 @@ pub async fn allow(
         dpop_jkt: request.dpop_jkt.clone(),
     };
     let (at, pushed) = (engine.clone(), request.pushed);
+    let asking = request.client.clone();
     engine
         .store
         .write(move |tx| {
             let (engine, row, chosen) = (at.clone(), row.clone(), chosen.clone());
+            let client = asking.clone();
             Box::pin(async move {
                 // RFC 9126 §4: a request_uri is answered once.
                 if let Some((hash, _)) = pushed
@@ -172,14 +174,8 @@ pub async fn allow(
                     )
                     .because("client frozen or person locked"));
                 }
-                consents::widen_within(
-                    tx,
-                    &row.person_id,
-                    &row.client_id,
-                    &row.scopes,
-                    &row.details,
-                )
-                .await?;
+                consents::widen_within(tx, &row.person_id, &client, &row.scopes, &row.details)
+                    .await?;
                 for (account_id, access_mode) in chosen {
                     let give = Give {
                         person_id: row.person_id.clone(),

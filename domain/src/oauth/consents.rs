@@ -1,6 +1,7 @@
 //! Consents: what a person allowed which client, remembered and revocable.
 
 use super::authorize::AccountAccess;
+use super::clients::Client;
 use super::error::OauthError;
 use super::sql_grants::pair;
 use crate::Engine;
@@ -20,6 +21,8 @@ pub struct Consent {
     pub scopes: Vec<String>,
     /// Which accounts' connections it asked for, and how.
     pub details: Vec<AccountAccess>,
+    /// For which services other than Attorn (`aud` of its tokens).
+    pub audiences: Vec<String>,
     /// Unix milliseconds.
     pub created_at: i64,
     /// Unix milliseconds.
@@ -97,11 +100,12 @@ pub async fn revoke(
 pub(super) async fn widen_within(
     tx: &mut Tx,
     person_id: &str,
-    client_id: &str,
+    client: &Client,
     scopes: &[String],
     details: &[AccountAccess],
 ) -> Result<bool, OauthError> {
     let now = tx.now();
+    let client_id = client.id.as_str();
     let old = tx.consent(person_id, client_id).await?;
     let mut consent = old.clone().unwrap_or(Consent {
         id: tx.new_id("cns"),
@@ -109,6 +113,7 @@ pub(super) async fn widen_within(
         client_id: client_id.to_owned(),
         scopes: Vec::new(),
         details: Vec::new(),
+        audiences: Vec::new(),
         created_at: now,
         updated_at: now,
     });
@@ -122,6 +127,11 @@ pub(super) async fn widen_within(
             consent.details.push(detail.clone());
         }
     }
+    for audience in &client.audiences {
+        if !consent.audiences.contains(audience) {
+            consent.audiences.push(audience.clone());
+        }
+    }
     if old.as_ref() == Some(&consent) {
         return Ok(false);
     }
@@ -131,7 +141,8 @@ pub(super) async fn widen_within(
         Event::new(Kind::ConsentGiven)
             .person(person_id)
             .client(client_id)
-            .data("scopes", scopes.join(" ")),
+            .data("scopes", scopes.join(" "))
+            .data("audiences", client.audiences.join(" ")),
     );
     tx.signal(Some(person_id), "client", client_id);
     Ok(true)

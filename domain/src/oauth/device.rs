@@ -293,7 +293,7 @@ pub async fn decide(
                     return Err(CodeError::Unknown);
                 }
                 if allow {
-                    consents::widen_within(tx, &person, client, &asked.scopes, &[]).await?;
+                    consents::widen_within(tx, &person, &asked.client, &asked.scopes, &[]).await?;
                 } else {
                     tx.record(
                         Event::new(Kind::ConsentRefused)
@@ -394,6 +394,7 @@ pub(super) async fn redeem(
                                 audience: row.audience,
                                 sign_in: row.sign_in,
                                 dpop_jkt: jkt.filter(|_| client.kind == ClientKind::Public),
+                                details: None,
                             },
                         );
                         first.keep(tx, &engine, "device_code", None).await?;

@@ -97,6 +97,7 @@ impl Consent {
             client_id: row.get("client_id")?,
             scopes: row.json("consents", "scopes")?,
             details: row.json("consents", "details")?,
+            audiences: row.json("consents", "audiences")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,
         })
@@ -279,16 +280,17 @@ impl Tx {
 
     pub(super) async fn put_consent(&mut self, consent: &Consent) -> Result<(), Error> {
         self.execute(
-            "insert into consents (id, person_id, client_id, scopes, details, created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, $6, $6) \
+            "insert into consents (id, person_id, client_id, scopes, details, audiences, created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $7) \
              on conflict (person_id, client_id) do update \
-             set scopes = excluded.scopes, details = excluded.details, updated_at = excluded.updated_at, revoked_at = null",
+             set scopes = excluded.scopes, details = excluded.details, audiences = excluded.audiences, updated_at = excluded.updated_at, revoked_at = null",
             vec![
                 (&consent.id).into(),
                 (&consent.person_id).into(),
                 (&consent.client_id).into(),
                 Json(&consent.scopes).into(),
                 Json(&consent.details).into(),
+                Json(&consent.audiences).into(),
                 consent.updated_at.into(),
             ],
         )

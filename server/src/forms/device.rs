@@ -69,6 +69,7 @@ fn question(asked: &DeviceRequest) -> Extras {
             client_id: asked.client.id.clone(),
             verified: asked.client.source != domain::oauth::Source::Registration,
             scopes: asked.scopes.clone(),
+            audiences: asked.client.audiences.clone(),
             user_code: asked.user_code.clone(),
         }),
         ..Extras::default()

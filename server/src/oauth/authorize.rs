@@ -185,6 +185,7 @@ async fn view(
         client_id: asked.client.id.clone(),
         verified: asked.client.source != Source::Registration,
         scopes: asked.scopes.clone(),
+        audiences: asked.client.audiences.clone(),
         accounts,
         params: params
             .pairs()

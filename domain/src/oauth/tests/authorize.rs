@@ -138,6 +138,26 @@ async fn consent_is_asked_once_remembered_and_revocable() {
 }
 
 #[tokio::test]
+async fn consent_is_asked_again_when_tokens_are_good_at_another_service() {
+    let bench = Bench::new().await;
+    let ada = bench.person("ada@example.com").await;
+    let mut new = NewClient::confidential("Agent", Source::Command);
+    new.redirect_uris = vec![CALLBACK.to_owned()];
+    new.audiences = vec!["https://api.test/".to_owned()];
+    let (client, _) = bench.register(new).await;
+    let mut request = good(&bench, &client, &[]).await;
+    allow(&bench, &ada.id, bench.now(), &request, vec![])
+        .await
+        .unwrap();
+    assert!(!consent_needed(&bench, &ada.id, &request).await.unwrap());
+    let consent = consents::find(&bench, &ada.id, &client.id).await.unwrap();
+    assert_eq!(consent.unwrap().audiences, ["https://api.test/"]);
+    let more = "https://bank.test/".to_owned();
+    request.client.audiences.push(more);
+    assert!(consent_needed(&bench, &ada.id, &request).await.unwrap());
+}
+
+#[tokio::test]
 async fn revoking_a_consent_ends_its_tokens() {
     let bench = Bench::new().await;
     let ada = bench.person("ada@example.com").await;
