@@ -16,7 +16,6 @@ use domain::keyring::{FileKey, KeyEncryption as _};
 use domain::oauth::clients::{
     self, ClientKind, ClientState, Entrusted, NewClient, PrivilegedWorker, Source, WorkerGrant,
 };
-use domain::oauth::signing_keys::{self, Turn};
 use domain::secret::Secret;
 use domain::storage::Location;
 use domain::vault::{AccessMode, own, providers};
@@ -392,40 +391,19 @@ fn judged(entries: &[providers::Provider]) -> (String, ExitCode) {
 
 /// `attorn keys`
 pub async fn keys(command: Keys, config: &Config) -> Result<ExitCode, Error> {
-    match &command {
+    let ask = match command {
         Keys::Create { path } => {
-            let key = FileKey::create(path, Arc::new(SystemRng)).map_err(Error::new)?;
+            let key = FileKey::create(&path, Arc::new(SystemRng)).map_err(Error::new)?;
             println!("{}\t{}", key.id(), path.display());
             return Ok(ExitCode::SUCCESS);
         }
         Keys::Rotate {
             vault_key: true, ..
-        } => return carry_out(control::Ask::RotateVaultKey, config).await,
-        _ => {}
-    }
-    let engine = serve::engine(config).await?;
-    if let Keys::Rotate { compromised, .. } = command {
-        let turn = if compromised {
-            Turn::Compromised
-        } else {
-            Turn::Orderly
-        };
-        signing_keys::rotate(&engine, None, turn)
-            .await
-            .map_err(Error::new)?;
-    }
-    let now = engine.now();
-    for key in signing_keys::list(&engine).await.map_err(Error::new)? {
-        let state = match (key.active_from > now, key.retired_at) {
-            (true, _) => format!("signs from {}", day(key.active_from)),
-            (false, None) => "signs".to_owned(),
-            (false, Some(end)) => format!("ends {}", day(end)),
-        };
-        println!("{}\t{}\t{state}", key.kid, key.alg.name());
-    }
-    println!("{}\twraps the vault", engine.keys.keks().wraps());
-    engine.store.close().await;
-    Ok(ExitCode::SUCCESS)
+        } => control::Ask::RotateVaultKey,
+        Keys::Rotate { compromised, .. } => control::Ask::RotateSigningKeys { compromised },
+        Keys::List => control::Ask::Keys,
+    };
+    carry_out(ask, config).await
 }
 
 /// `attorn adopt`
@@ -452,17 +430,6 @@ async fn carry_out(ask: control::Ask, config: &Config) -> Result<ExitCode, Error
     };
     println!("{words}");
     Ok(ExitCode::SUCCESS)
-}
-
-/// As RFC 3339 writes it, in UTC.
-fn day(at: i64) -> String {
-    time::OffsetDateTime::from_unix_timestamp(at.div_euclid(1000))
-        .ok()
-        .and_then(|at| {
-            at.format(&time::format_description::well_known::Rfc3339)
-                .ok()
-        })
-        .unwrap_or_else(|| at.to_string())
 }
 
 /// `attorn approval`

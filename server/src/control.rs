@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use domain::oauth::signing_keys::{self, Turn};
 use domain::storage::Location;
 use domain::{Engine, adoption, rotation};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,13 @@ const LONGEST: u64 = 64 * 1024;
 pub enum Ask {
     /// Wrap everything with the key that the configuration names now.
     RotateVaultKey,
+    /// New keys that sign tokens.
+    RotateSigningKeys {
+        /// The old ones end at once.
+        compromised: bool,
+    },
+    /// Which keys there are.
+    Keys,
     /// This database takes the original's place.
     Adopt,
     /// Write a backup.
@@ -55,6 +63,18 @@ pub type Reload = Arc<dyn Fn() -> Result<Config, Error> + Send + Sync>;
 pub async fn carry_out(engine: &Engine, config: &Config, ask: Ask) -> Result<String, Error> {
     match ask {
         Ask::RotateVaultKey => rotate(engine, config).await,
+        Ask::RotateSigningKeys { compromised } => {
+            let turn = if compromised {
+                Turn::Compromised
+            } else {
+                Turn::Orderly
+            };
+            signing_keys::rotate(engine, None, turn)
+                .await
+                .map_err(Error::new)?;
+            keys(engine).await
+        }
+        Ask::Keys => keys(engine).await,
         Ask::Adopt => adopt(engine).await,
         Ask::Backup { to } => backup::backup(engine, config, &to).await,
     }
@@ -77,6 +97,33 @@ async fn rotate(engine: &Engine, config: &Config) -> Result<String, Error> {
         "{} keys were wrapped anew; everything is wrapped with {}.",
         report.wrapped, report.key
     ))
+}
+
+/// A line for each key: its id, what it is for and until when.
+async fn keys(engine: &Engine) -> Result<String, Error> {
+    let now = engine.now();
+    let mut lines = String::new();
+    for key in signing_keys::list(engine).await.map_err(Error::new)? {
+        let state = match (key.active_from > now, key.retired_at) {
+            (true, _) => format!("signs from {}", day(key.active_from)),
+            (false, None) => "signs".to_owned(),
+            (false, Some(end)) => format!("ends {}", day(end)),
+        };
+        lines.push_str(&format!("{}\t{}\t{state}\n", key.kid, key.alg.name()));
+    }
+    lines.push_str(&format!("{}\twraps the vault", engine.keys.keks().wraps()));
+    Ok(lines)
+}
+
+/// As RFC 3339 writes it, in UTC.
+fn day(at: i64) -> String {
+    time::OffsetDateTime::from_unix_timestamp(at.div_euclid(1000))
+        .ok()
+        .and_then(|at| {
+            at.format(&time::format_description::well_known::Rfc3339)
+                .ok()
+        })
+        .unwrap_or_else(|| at.to_string())
 }
 
 async fn adopt(engine: &Engine) -> Result<String, Error> {

@@ -50,6 +50,46 @@ async fn the_vaults_key_is_rotated_beside_a_running_server() {
 }
 
 #[tokio::test]
+async fn signing_keys_are_renewed_beside_a_running_server_at_once_or_in_order() {
+    let process = Process::open().await;
+    process.link(GOOGLE, "release").await;
+    let states = |said: &str| -> Vec<String> {
+        let mut states: Vec<String> = said
+            .lines()
+            .map(|line| line.rsplit('\t').next().unwrap())
+            .map(|state| state.split(' ').next().unwrap().to_owned())
+            .collect();
+        states.sort();
+        states
+    };
+    let kinds = |words: &[&str]| -> Vec<String> {
+        let mut all: Vec<String> = vec!["wraps".to_owned()];
+        for word in words {
+            all.extend(["ES256", "EdDSA", "RS256"].map(|_| (*word).to_owned()));
+        }
+        all.sort();
+        all
+    };
+    let first = process.command(&["keys", "list"]).await;
+    assert_eq!(states(&first), kinds(&["signs"]), "{first}");
+    // In order: the new ones are published, the old ones go on for a day.
+    let second = process.command(&["keys", "rotate"]).await;
+    assert_eq!(states(&second), kinds(&["ends", "signs"]), "{second}");
+    assert_eq!(process.exchange(GOOGLE).await.status, 200);
+    // At once: what the old ones signed is good for nothing.
+    let third = process.command(&["keys", "rotate", "--compromised"]).await;
+    for key in first.lines().filter(|line| line.ends_with("signs")) {
+        let kid = key.split('\t').next().unwrap();
+        let still = third.lines().find(|line| line.starts_with(kid));
+        assert!(
+            still.is_none_or(|line| line.contains("ends")),
+            "{kid}: {third}"
+        );
+    }
+    assert_eq!(process.exchange(GOOGLE).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_socket_is_its_users_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let process = Process::open().await;
