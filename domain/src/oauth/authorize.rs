@@ -61,7 +61,7 @@ impl AccountAccess {
             .collect()
     }
 
-    fn parse(text: &str) -> Result<Vec<Self>, &'static str> {
+    pub(super) fn parse(text: &str) -> Result<Vec<Self>, &'static str> {
         let value = parse_strict(text.as_bytes(), Limits::BODY)
             .map_err(|_| "authorization_details is not valid JSON")?;
         let Value::Array(entries) = value else {

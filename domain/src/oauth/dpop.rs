@@ -57,6 +57,38 @@ pub(super) async fn check(
     let Some(text) = &head.dpop else {
         return Ok(None);
     };
+    let window = engine.now() / WINDOW_MS;
+    let fresh =
+        |nonce: &str| nonce == nonce_of(engine, window) || nonce == nonce_of(engine, window - 1);
+    let proof = judge(text, head, access_token, fresh, engine.now() / 1000)?;
+    let whose = format!("dpop {}", proof.jkt);
+    if !replay::first_use(engine, &whose, &proof.jti, proof.until).await? {
+        return Err(bad("its jti was used before"));
+    }
+    Ok(Some(proof.jkt))
+}
+
+/// A proof that is right in itself.
+pub(super) struct Proof {
+    /// The thumbprint of its key.
+    pub(super) jkt: String,
+    /// Its name, which works once.
+    jti: String,
+    /// Nobody takes it after that, Unix milliseconds.
+    until: i64,
+}
+
+/// Judges a proof by itself, at `now` (Unix seconds); `fresh` knows our nonces.
+///
+/// # Errors
+/// `invalid_dpop_proof`, `use_dpop_nonce`.
+pub(super) fn judge(
+    text: &str,
+    head: &RequestHead,
+    access_token: Option<&str>,
+    fresh: impl Fn(&str) -> bool,
+    now: i64,
+) -> Result<Proof, OauthError> {
     let proof = Compact::parse(text).map_err(bad)?;
     if proof.typ() != "dpop+jwt" {
         return Err(bad("its typ is not dpop+jwt"));
@@ -91,16 +123,11 @@ pub(super) async fn check(
         .text("jti")
         .filter(|jti| !jti.is_empty() && jti.len() <= 256)
         .ok_or_else(|| bad("it has no jti"))?;
-    let now = engine.now() / 1000;
     let iat = proof
         .seconds("iat")
         .map_err(bad)?
         .ok_or_else(|| bad("it has no iat"))?;
-    let window = engine.now() / WINDOW_MS;
-    let fresh = proof.text("nonce").is_some_and(|nonce| {
-        nonce == nonce_of(engine, window) || nonce == nonce_of(engine, window - 1)
-    });
-    if !fresh {
+    if !proof.text("nonce").is_some_and(fresh) {
         return Err(OauthError::new(
             Code::UseDpopNonce,
             "make the DPoP proof with the nonce of this answer",
@@ -109,11 +136,11 @@ pub(super) async fn check(
     if (now - iat).abs() > SKEW_S {
         return Err(bad("iat is not now"));
     }
-    let until = (iat + 2 * SKEW_S).saturating_mul(1000);
-    if !replay::first_use(engine, &format!("dpop {jkt}"), jti, until).await? {
-        return Err(bad("its jti was used before"));
-    }
-    Ok(Some(jkt))
+    Ok(Proof {
+        jkt,
+        jti: jti.to_owned(),
+        until: (iat + 2 * SKEW_S).saturating_mul(1000),
+    })
 }
 
 /// Whether two addresses are the same without query and fragment (§4.3).

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::*;
+use crate::oauth::authorize::AccountAccess;
 use crate::oauth::jws::{Compact, thumbprint};
 use crate::oauth::registration::check_redirect;
 use crate::oauth::{ClientKind, ClientState, Source, dpop, metadata_document};
@@ -261,6 +262,119 @@ fn signed_tokens() {
             compact(&token_of(&header, &fuzz::json(&mut bytes, &CLAIMS, 2, 0)));
         });
     has_taken("jws", 100);
+}
+
+const PROOF: [&str; 16] = [
+    r#""htm":"POST""#,
+    r#""htm":"GET""#,
+    r#""htu":"https://attorn.test/oauth/token""#,
+    r#""htu":"https://attorn.test/oauth/token?x#y""#,
+    r#""htu":"https://evil.test/oauth/token""#,
+    r#""jti":"one""#,
+    r#""jti":"""#,
+    r#""iat":1000"#,
+    r#""iat":1059.9"#,
+    r#""iat":939"#,
+    r#""iat":1e300"#,
+    r#""nonce":"ours""#,
+    r#""nonce":"theirs""#,
+    r#""ath":"x""#,
+    r#""sub":"a""#,
+    r#""crit":[]"#,
+];
+
+/// A proof by a real key, of these members and those that the input leaves alone.
+fn proof(key: &super::key::Key, input: &[u8]) {
+    let good = [0, 2, 5, 7, 11];
+    let mut members: Vec<&str> = good.iter().map(|at| PROOF[*at]).collect();
+    for byte in input.iter().take(6) {
+        let at = usize::from(*byte) / PROOF.len() % members.len().max(1);
+        if at < members.len() {
+            members.remove(at);
+        }
+        members.push(PROOF[usize::from(*byte) % PROOF.len()]);
+    }
+    let claims = format!("{{{}}}", members.join(","));
+    let header = json!({ "alg": "ES256", "typ": "dpop+jwt", "jwk": key.public() });
+    let text = key.sign_text(&header.to_string(), &claims);
+    let head = RequestHead {
+        method: "POST".to_owned(),
+        url: "https://attorn.test/oauth/token".to_owned(),
+        ..RequestHead::default()
+    };
+    if dpop::judge(&text, &head, None, |nonce| nonce == "ours", 1000).is_err() {
+        return;
+    }
+    taken("proof");
+    let claims: Value = serde_json::from_str(&claims).unwrap();
+    assert_eq!(claims["htm"], "POST");
+    let htu = claims["htu"].as_str().unwrap();
+    assert!(htu.starts_with("https://attorn.test/oauth/token"), "{htu}");
+    assert_eq!(claims["nonce"], "ours");
+    assert!((940.0..=1060.0).contains(&claims["iat"].as_f64().unwrap()));
+    assert!(!claims["jti"].as_str().unwrap().is_empty());
+}
+
+#[test]
+fn proofs_of_possession() {
+    let key = super::key::Key::new();
+    bolero::check!(name = "proof")
+        .with_iterations(INPUTS)
+        .for_each(|input: &[u8]| proof(&key, input));
+    has_taken("proof", 20);
+}
+
+const ACCESS: [&str; 11] = [
+    "\"type\"",
+    "\"account_access\"",
+    "\"connection\"",
+    "\"mode\"",
+    "\"call\"",
+    "\"release\"",
+    "\"slack\"",
+    "\"\\u0000\"",
+    "\"slack_message\"",
+    "null",
+    "1",
+];
+
+const ENTRIES: [&str; 8] = [
+    ",",
+    ",",
+    ",",
+    r#"{"type":"account_access","connection":"a","mode":"call"}"#,
+    r#"{"type":"account_access","connection":"b","mode":"release"}"#,
+    r#"{"mode":"call","type":"account_access","connection":"c"}"#,
+    r#"{"type":"account_access","connection":"d","mode":"all"}"#,
+    r#"{"type":"account_access","connection":"e","mode":"call","also":1}"#,
+];
+
+fn account_access(text: &str) {
+    let Ok(all) = AccountAccess::parse(text) else {
+        return;
+    };
+    taken("account_access");
+    assert!(all.len() <= 10);
+    let mut names: Vec<&str> = all.iter().map(|one| one.connection.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all.len(), "a connection twice in {text}");
+    // It says itself again, and nothing else was in it.
+    let plain: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(AccountAccess::details(&all), plain);
+}
+
+#[test]
+fn accounts_that_are_asked_for() {
+    bolero::check!(name = "account_access")
+        .with_iterations(INPUTS)
+        .for_each(|input: &[u8]| {
+            account_access(&String::from_utf8_lossy(input));
+            account_access(&format!("[{}]", spell(input, &ENTRIES)));
+            let mut bytes = input.iter().copied();
+            account_access(&format!("[{}]", fuzz::json(&mut bytes, &ACCESS, 2, 0)));
+        });
+    has_taken("account_access", 20);
 }
 
 const ADDRESS: [&str; 32] = [
