@@ -18,7 +18,6 @@ use url::Url;
 
 use crate::approval::PasskeyPolicy;
 use crate::clock::ManualClock;
-use crate::identity::upstream::Upstream;
 use crate::identity::{self, NewPerson, Person, Role};
 use crate::ids::{Rng, SeededRng};
 use crate::keyring::{KeySet, StaticKey};
@@ -87,7 +86,7 @@ async fn template() -> Template {
             &Location::Sqlite(path.clone()),
             &clock,
             0,
-            settings(ISSUER, Quotas::default(), Vec::new()),
+            settings(ISSUER),
             &ScriptedNames::default(),
         )
         .await;
@@ -103,7 +102,7 @@ async fn template() -> Template {
         &at(&server, &name),
         &clock,
         0,
-        settings(ISSUER, Quotas::default(), Vec::new()),
+        settings(ISSUER),
         &ScriptedNames::default(),
     )
     .await;
@@ -161,16 +160,16 @@ async fn database(folder: &tempfile::TempDir) -> Location {
     }
 }
 
-fn settings(issuer: &str, quotas: Quotas, sign_in: Vec<Upstream>) -> Settings {
+fn settings(issuer: &str) -> Settings {
     Settings {
         issuer: issuer.to_owned(),
         instance: String::new(),
         registration: oauth::RegistrationPolicy::Open,
-        quotas,
+        quotas: Quotas::default(),
         rotate_keys_days: 90,
         passkey_policy: PasskeyPolicy::Enrolled,
         push_contact: "mailto:ops@attorn.test".to_owned(),
-        sign_in,
+        sign_in: Vec::new(),
     }
 }
 
@@ -224,19 +223,20 @@ impl Bench {
 
     /// As [`Bench::new`], with this issuer (final slash and all).
     pub async fn with_issuer(issuer: &str) -> Self {
-        Self::with(issuer, Quotas::default(), Vec::new()).await
+        Self::with(issuer, |_| ()).await
     }
 
-    /// As [`Bench::with_issuer`], with these limits, and providers to sign in with.
-    pub async fn with(issuer: &str, quotas: Quotas, sign_in: Vec<Upstream>) -> Self {
-        Self::deciding(settings(issuer, quotas, sign_in)).await
+    /// As [`Bench::with_issuer`], with other settings than a bench has.
+    pub async fn with(issuer: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings(issuer);
+        change(&mut settings);
+        Self::deciding(settings).await
     }
 
     /// As [`Bench::new`], where everybody needs a passkey for what is of weight.
     pub async fn with_passkeys_needed() -> Self {
-        Self::deciding(Settings {
-            passkey_policy: PasskeyPolicy::Always,
-            ..settings(ISSUER, Quotas::default(), Vec::new())
+        Self::with(ISSUER, |settings| {
+            settings.passkey_policy = PasskeyPolicy::Always;
         })
         .await
     }

@@ -76,7 +76,7 @@ fn ok(status: StatusCode, body: &Value) -> Response {
 
 /// What a refused token is told: the challenge of the resource, the body of a problem.
 fn token_refused(door: &Door, presented: bool, error: &OauthError) -> Response {
-    let challenged = resource::refused(door, Some("me"), presented, error);
+    let challenged = resource::refused(door, Some("me/"), presented, error);
     let status = challenged.status();
     let title = match error.code {
         Code::InsufficientScope => "Insufficient scope",

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::authorize::{ME_SCOPES, STANDARD_SCOPES};
 use super::client_metadata::{AuthMethod, ClientMetadata};
-use super::clients::{self, Client, ClientKind, ClientState, GrantType, Source};
+use super::clients::{self, Client, ClientKind, ClientState, GrantType, Source, secret_hash};
 use super::error::{Code, OauthError};
 use super::registration::{NewClient, RegistrationPolicy};
 use super::request_head::RequestHead;
@@ -51,7 +51,7 @@ const KEPT: [&str; 20] = [
 pub struct Registered {
     client: Client,
     secret: Option<Secret<String>>,
-    management: Option<Secret<String>>,
+    management: Secret<String>,
 }
 
 fn bad(words: impl Into<String>) -> OauthError {
@@ -217,7 +217,7 @@ pub async fn register(
     Ok(Registered {
         client,
         secret,
-        management: Some(management),
+        management,
     })
 }
 
@@ -227,8 +227,13 @@ fn management_hash(engine: &Engine, token: &str) -> [u8; 32] {
         .hash("registration_access_token", token.as_bytes())
 }
 
-/// The client whose registration access token this is.
-async fn managed(engine: &Engine, head: &RequestHead, id: &str) -> Result<Client, OauthError> {
+/// The client whose registration access token this is, and the token: each
+/// answer has it (RFC 7592 §3).
+async fn managed(
+    engine: &Engine,
+    head: &RequestHead,
+    id: &str,
+) -> Result<(StoredClient, Secret<String>), OauthError> {
     // RFC 7592 §2.1: whoever asks wrongly learns nothing of which clients are.
     let refused = || OauthError::token("wrong or missing registration access token");
     let token = bearer(head).ok_or_else(refused)?;
@@ -241,8 +246,8 @@ async fn managed(engine: &Engine, head: &RequestHead, id: &str) -> Result<Client
     }
     rx.client(&engine.keys, id)
         .await?
-        .map(StoredClient::into_client)
-        .filter(|client| client.state == ClientState::Active)
+        .filter(|stored| stored.client.state == ClientState::Active)
+        .map(|stored| (stored, Secret::new(token.to_owned())))
         .ok_or_else(refused)
 }
 
@@ -255,10 +260,11 @@ pub async fn read_back(
     head: &RequestHead,
     id: &str,
 ) -> Result<Registered, OauthError> {
+    let (stored, management) = managed(engine, head, id).await?;
     Ok(Registered {
-        client: managed(engine, head, id).await?,
+        client: stored.into_client(),
         secret: None,
-        management: None,
+        management,
     })
 }
 
@@ -273,10 +279,19 @@ pub async fn replace(
     id: &str,
     body: &Map<String, Value>,
 ) -> Result<Registered, OauthError> {
-    let old = managed(engine, head, id).await?;
+    let (stored, management) = managed(engine, head, id).await?;
     if body.get("client_id").and_then(Value::as_str) != Some(id) {
         return Err(bad("client_id must be the client's own"));
     }
+    if let Some(secret) = body.get("client_secret") {
+        let hash = secret.as_str().map(|secret| secret_hash(engine, secret));
+        if hash.is_none() || hash != stored.secret_hash {
+            return Err(bad(
+                "client_secret is not the client's own; leave it out, it stays",
+            ));
+        }
+    }
+    let old = stored.client;
     let new = read(body)?;
     if new.kind != old.kind || new.metadata.uses_private_key() != old.metadata.uses_private_key() {
         return Err(bad(
@@ -287,7 +302,7 @@ pub async fn replace(
     Ok(Registered {
         client,
         secret: None,
-        management: None,
+        management,
     })
 }
 
@@ -297,9 +312,9 @@ pub async fn replace(
 /// # Errors
 /// `invalid_token`.
 pub async fn end(engine: &Engine, head: &RequestHead, id: &str) -> Result<(), OauthError> {
-    let client = managed(engine, head, id).await?;
-    clients::freeze(engine, None, &client.id, ClientState::Frozen).await?;
-    let id = client.id;
+    managed(engine, head, id).await?;
+    clients::freeze(engine, None, id, ClientState::Frozen).await?;
+    let id = id.to_owned();
     engine
         .store
         .write(move |tx| {
@@ -358,9 +373,8 @@ impl Registered {
             put("client_secret", secret.expose().as_str().into());
             put("client_secret_expires_at", 0.into());
         }
-        if let Some(token) = &self.management {
-            put("registration_access_token", token.expose().as_str().into());
-        }
+        let management = self.management.expose().as_str();
+        put("registration_access_token", management.into());
         Secret::new(Value::Object(body).to_string())
     }
 }

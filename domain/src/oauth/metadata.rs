@@ -84,7 +84,7 @@ pub fn authorization_server(engine: &Engine) -> Value {
     openid_configuration(engine)
 }
 
-/// `/.well-known/oauth-protected-resource/{proxy,me}` (RFC 9728).
+/// `/.well-known/oauth-protected-resource/{proxy,me/}` (RFC 9728).
 #[must_use]
 pub fn protected_resource(engine: &Engine, which: Resource) -> Value {
     let (resource, name, scopes) = match which {
@@ -105,7 +105,6 @@ pub fn protected_resource(engine: &Engine, which: Resource) -> Value {
         "authorization_servers": [engine.settings.issuer],
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": dpop::ALGORITHMS,
-        "jwks_uri": engine.settings.url(".well-known/jwks.json"),
     });
     if !scopes.is_empty() {
         document["scopes_supported"] = json!(scopes);

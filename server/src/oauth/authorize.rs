@@ -85,14 +85,9 @@ pub async fn ask(
 /// (OpenID Connect Core §3.1.2.1). It comes from another site, so the browser
 /// sends no session with it: it is led on to the page, and comes with one.
 pub async fn by_post(State(door): State<Door>, request: Request) -> Response {
-    match super::read(&door, request, super::Takes::Form).await {
-        Ok((_, params)) => {
-            let query: String = url::form_urlencoded::Serializer::new(String::new())
-                .extend_pairs(params.pairs())
-                .finish();
-            Redirect::to(&format!("/authorize?{query}")).into_response()
-        }
-        Err(error) => super::refusal(&error),
+    match super::led_on(request, "/authorize").await {
+        Ok(response) => response,
+        Err((request, error)) => page_error(&door, request, &error).await,
     }
 }
 

@@ -7,6 +7,7 @@ use domain::oauth::logout::{Logout, check};
 use domain::oauth::{OauthError, Params};
 use tower_sessions::Session;
 
+use super::authorize::origin;
 use crate::door::Door;
 use crate::forms::Posted;
 use crate::forms::sign_in::{ended, sentence};
@@ -39,7 +40,7 @@ pub async fn ask(
             }
         }
         Some(_) => {
-            let form_action = wish.to.iter().map(|to| to.origin().ascii_serialization());
+            let form_action = wish.to.iter().filter_map(|to| origin(to.as_str()));
             let extras = Extras {
                 form_action: form_action.collect(),
                 logout: Some(LogoutView {
@@ -59,14 +60,9 @@ pub async fn ask(
 /// `POST /oidc/logout`: as by query; it comes from another site, so the
 /// browser sends no session with it and is led on.
 pub async fn by_post(State(door): State<Door>, request: Request) -> Response {
-    match super::read(&door, request, super::Takes::Form).await {
-        Ok((_, params)) => {
-            let query: String = url::form_urlencoded::Serializer::new(String::new())
-                .extend_pairs(params.pairs())
-                .finish();
-            Redirect::to(&format!("/oidc/logout?{query}")).into_response()
-        }
-        Err(error) => super::refusal(&error),
+    match super::led_on(request, "/oidc/logout").await {
+        Ok(response) => response,
+        Err((request, error)) => render(&door, request, refused(&error)).await,
     }
 }
 

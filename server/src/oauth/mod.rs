@@ -19,12 +19,12 @@ mod userinfo;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use domain::oauth::{self, Code, OauthError, Params, RequestHead};
 use serde_json::Value;
@@ -45,6 +45,11 @@ pub fn routes() -> Router<Door> {
         )
         .route(
             "/.well-known/oauth-protected-resource/{resource}",
+            get(metadata::protected_resource),
+        )
+        // RFC 9728 §3.1: the path of a resource, with its final slash.
+        .route(
+            "/.well-known/oauth-protected-resource/{resource}/",
             get(metadata::protected_resource),
         )
         .route("/.well-known/jwks.json", get(metadata::jwks))
@@ -144,6 +149,45 @@ fn media(headers: &HeaderMap) -> Option<String> {
     Some(name.trim().to_ascii_lowercase())
 }
 
+/// Leads a browser that was sent with a form on to `path` with the same
+/// parameters, as they are: what is wrong with them is told there.
+///
+/// # Errors
+/// What is wrong with the body as such, and the request without it, for a page
+/// that says so.
+async fn led_on(
+    request: Request<Body>,
+    path: &str,
+) -> Result<Response, (Request<Body>, OauthError)> {
+    let (parts, body) = request.into_parts();
+    let outcome = whole(body).await.and_then(|body| {
+        if media(&parts.headers).as_deref() == Some(FORM) || body.is_empty() {
+            return Ok(body);
+        }
+        Err(OauthError::request(format!("the body must be {FORM}")))
+    });
+    match outcome {
+        Ok(body) => {
+            let query: String = url::form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(url::form_urlencoded::parse(&body))
+                .finish();
+            Ok(Redirect::to(&format!("{path}?{query}")).into_response())
+        }
+        Err(error) => Err((Request::from_parts(parts, Body::empty()), error)),
+    }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// A body of bounded length.
+async fn whole(body: Body) -> Result<Bytes, OauthError> {
+    to_bytes(body, oauth::params::LONGEST).await.map_err(|_| {
+        let mut error = OauthError::request("the body is too long, or broke off");
+        error.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
+        error
+    })
+}
+
 /// Reads a client's request.
 async fn read(
     door: &Door,
@@ -153,24 +197,18 @@ async fn read(
     let (parts, body) = request.into_parts();
     let head = head(door, &parts)?;
     let media = media(&parts.headers);
-    let body = to_bytes(body, oauth::params::LONGEST).await.map_err(|_| {
-        let mut error = OauthError::request("the body is too long, or broke off");
-        error.status = StatusCode::PAYLOAD_TOO_LARGE.as_u16();
-        error
-    })?;
+    let body = whole(body).await?;
     let params = match (media.as_deref(), takes) {
-        (Some("application/x-www-form-urlencoded"), _) => Params::form(&body)?,
+        (Some(FORM), _) => Params::form(&body)?,
         (Some("application/json"), Takes::FormOrJson) => Params::json(&body)?,
         (None, _) if body.is_empty() => Params::default(),
         (_, Takes::Form) => {
-            return Err(OauthError::request(
-                "the body must be application/x-www-form-urlencoded",
-            ));
+            return Err(OauthError::request(format!("the body must be {FORM}")));
         }
         (_, Takes::FormOrJson) => {
-            return Err(OauthError::request(
-                "the body must be application/x-www-form-urlencoded or application/json",
-            ));
+            return Err(OauthError::request(format!(
+                "the body must be {FORM} or application/json"
+            )));
         }
     };
     Ok((head, params))

@@ -270,3 +270,86 @@ async fn a_client_may_send_the_browser_with_a_post_from_another_site() {
     assert!(page.body.contains("Release bot"));
     assert_eq!(page.header("access-control-allow-origin"), "");
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_posted_request_is_told_as_with_any_other() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let post = |kind: &'static str, body: String| {
+        let request = house
+            .request(axum::http::Method::POST, "/authorize", "")
+            .header("sec-fetch-site", "cross-site")
+            .header("content-type", kind)
+            .body(body);
+        house.send(request)
+    };
+    let mut twice = asking(&agent.client, &[]);
+    twice.push(("scope", "email"));
+    let led_on = post(crate::house::FORM, form(&twice)).await;
+    let told = house.get(led_on.location(), &cookie).await;
+    assert!(told.location().starts_with(CALLBACK), "{}", told.body);
+    assert!(told.location().contains("error=invalid_request"));
+    // What is no form at all, or far too long, is told to the person.
+    for (kind, body, status) in [
+        ("application/json", "{}".to_owned(), 400),
+        (crate::house::FORM, "x".repeat(1 << 20), 413),
+    ] {
+        let page = post(kind, body).await;
+        assert_eq!(page.status, status);
+        assert!(page.header("content-type").starts_with("text/html"));
+    }
+}
+
+#[tokio::test]
+async fn an_age_that_a_client_registered_holds_where_it_names_none() {
+    let house = House::open().await;
+    let new = NewClient {
+        redirect_uris: vec![CALLBACK.to_owned()],
+        metadata: domain::oauth::ClientMetadata {
+            default_max_age: Some(60),
+            ..domain::oauth::ClientMetadata::default()
+        },
+        ..NewClient::confidential("Careful", Source::Admin)
+    };
+    let (client, _) = house.bench.register(new).await;
+    let cookie = house.signed_in(&house.ada).await;
+    let asked = address(&asking(&client, &[]));
+    assert_eq!(house.get(&asked, &cookie).await.status, 200);
+    house.bench.advance(std::time::Duration::from_secs(61));
+    let late = house.get(&asked, &cookie).await;
+    assert!(late.location().starts_with("/sign-in?"));
+    let patient = address(&asking(&client, &[("max_age", "3600")]));
+    assert_eq!(house.get(&patient, &cookie).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_person_who_may_choose_their_account_signs_in_anew_once() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    let fields = asking(&agent.client, &[("prompt", "select_account")]);
+    let to_sign_in = house.get(&address(&fields), &cookie).await;
+    let (path, query) = to_sign_in.location().split_once('?').unwrap();
+    assert_eq!(path, "/sign-in");
+    let back = url::form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name == "return_to")
+        .unwrap();
+    let cookie = house.signed_in(&house.ada).await;
+    assert_eq!(house.get(&back.1, &cookie).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_page_names_the_other_services_where_the_tokens_are_good() {
+    let house = House::open().await;
+    let new = NewClient {
+        redirect_uris: vec![CALLBACK.to_owned()],
+        audiences: vec!["https://bank.test/".to_owned()],
+        ..NewClient::confidential("Teller", Source::Admin)
+    };
+    let (client, _) = house.bench.register(new).await;
+    let cookie = house.signed_in(&house.ada).await;
+    let page = house.get(&address(&asking(&client, &[])), &cookie).await;
+    assert!(page.body.contains("It will act in your name at"));
+    assert!(page.body.contains("https://bank.test/"));
+}

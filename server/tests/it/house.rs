@@ -6,7 +6,7 @@ use attorn_server::door::{Door, Options, Peer};
 use axum::http::{HeaderMap, Method, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use domain::identity::upstream::Upstream;
+use domain::Settings;
 use domain::identity::{Person, sessions};
 use domain::ids::{Rng as _, SeededRng};
 use domain::limits::Quotas;
@@ -109,14 +109,15 @@ impl House {
     }
 
     pub async fn with_quotas(quotas: Quotas) -> Self {
-        Self::with(quotas, Vec::new()).await
+        Self::with(|settings| settings.quotas = quotas).await
     }
 
-    pub async fn with(quotas: Quotas, sign_in: Vec<Upstream>) -> Self {
+    /// With other settings than a bench has.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let issuer = Url::parse(&format!("http://localhost:{port}/")).unwrap();
-        let bench = Bench::with(issuer.as_str(), quotas, sign_in).await;
+        let bench = Bench::with(issuer.as_str(), change).await;
         let ada = bench.person("ada@example.com").await;
         let options = Options {
             hosts: Options::hosts_of(&issuer),

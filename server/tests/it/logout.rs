@@ -1,7 +1,7 @@
 //! `/oidc/logout`: signing out at the wish of a client.
 
 use axum::http::Method;
-use domain::oauth::{ClientMetadata, NewClient, Source};
+use domain::oauth::{ClientKind, ClientMetadata, GrantType, NewClient, Source};
 
 use crate::house::{Agent, FORM, House, form};
 
@@ -87,6 +87,33 @@ async fn without_the_persons_own_id_token_the_person_is_asked() {
     assert_eq!(house.get("/", &cookie).await.status, 303, "signed out");
     let done = house.get("/oidc/logout/done", "").await;
     assert!(done.body.contains("You are signed out"));
+}
+
+#[tokio::test]
+async fn a_native_clients_own_scheme_may_be_gone_back_to_after_the_question() {
+    let house = House::open().await;
+    let new = NewClient {
+        redirect_uris: vec!["com.example.app:/callback".to_owned()],
+        metadata: ClientMetadata {
+            post_logout_redirect_uris: vec!["com.example.app:/bye".to_owned()],
+            ..ClientMetadata::default()
+        },
+        kind: ClientKind::Public,
+        grant_types: vec![GrantType::AuthorizationCode],
+        ..NewClient::confidential("App", Source::Admin)
+    };
+    let (client, _) = house.bench.register(new).await;
+    let cookie = house.signed_in(&house.ada).await;
+    let fields = [
+        ("client_id", client.id.as_str()),
+        ("post_logout_redirect_uri", "com.example.app:/bye"),
+    ];
+    let page = house.get(&address(&fields), &cookie).await;
+    let policy = page.header("content-security-policy");
+    assert!(
+        policy.contains("form-action 'self' com.example.app:"),
+        "{policy}"
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use axum::http::{Method, header};
 use serde_json::{Value, json};
 
 use crate::house::{Answer, House};
+use domain::oauth::RegistrationPolicy;
+use domain::secret::Secret;
 
 async fn send(house: &House, method: Method, path: &str, token: &str, body: &Value) -> Answer {
     let mut request = house
@@ -161,6 +163,8 @@ async fn a_client_reads_changes_and_ends_its_registration_with_its_own_token_onl
     let read = send(&house, Method::GET, &path(&one), &token, &Value::Null).await;
     assert_eq!(read.status, 200);
     assert_eq!(read.text("client_name"), "First");
+    // RFC 7592 §3: each answer has it.
+    assert_eq!(read.text("registration_access_token"), token);
     assert!(
         read.json().get("client_secret").is_none(),
         "it was shown once"
@@ -177,6 +181,17 @@ async fn a_client_reads_changes_and_ends_its_registration_with_its_own_token_onl
     let changed = send(&house, Method::PUT, &path(&one), &token, &change).await;
     assert_eq!(changed.status, 200, "{}", changed.body);
     assert_eq!(changed.text("client_name"), "Second");
+    assert_eq!(changed.text("registration_access_token"), token);
+    for (secret, status) in [
+        (one.json()["client_secret"].clone(), 200),
+        (two.json()["client_secret"].clone(), 400),
+        (json!(7), 400),
+    ] {
+        let mut with = change.clone();
+        with["client_secret"] = secret;
+        let answer = send(&house, Method::PUT, &path(&one), &token, &with).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
     assert!(
         changed.json().get("policy_uri").is_none(),
         "left out is taken away"
@@ -194,4 +209,49 @@ async fn a_client_reads_changes_and_ends_its_registration_with_its_own_token_onl
         ("client_secret", &one.text("client_secret")),
     ];
     assert_eq!(house.post("/oauth/token", "", &fields).await.error().0, 401);
+}
+
+/// How the server says that clients may register.
+async fn announced(house: &House) -> Value {
+    let document = house.get("/.well-known/openid-configuration", "").await;
+    let document = document.json();
+    json!([
+        document.get("registration_endpoint").is_some(),
+        document["client_id_metadata_document_supported"],
+    ])
+}
+
+#[tokio::test]
+async fn with_a_token_needed_only_who_has_it_registers() {
+    let house = House::with(|settings| {
+        settings.registration = RegistrationPolicy::Token(Secret::new("for our team".to_owned()));
+    })
+    .await;
+    assert_eq!(announced(&house).await, json!([true, false]));
+    let asked = json!({ "redirect_uris": ["https://a.example/cb"] });
+    for token in ["", "for our tea", "for our teams"] {
+        let refused = send(&house, Method::POST, "/oidc/register", token, &asked).await;
+        assert_eq!(refused.error(), (401, "invalid_token".to_owned()));
+        assert!(refused.header("www-authenticate").starts_with("Bearer"));
+    }
+    let answer = send(
+        &house,
+        Method::POST,
+        "/oidc/register",
+        "for our team",
+        &asked,
+    )
+    .await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn where_clients_do_not_register_themselves_none_does() {
+    let house = House::with(|settings| settings.registration = RegistrationPolicy::Off).await;
+    assert_eq!(announced(&house).await, json!([false, false]));
+    let asked = json!({ "redirect_uris": ["https://a.example/cb"] });
+    let refused = register(&house, &asked).await;
+    assert_eq!(refused.error(), (403, "access_denied".to_owned()));
+    let clients = "select count(*) as n from clients where source = 'registration'";
+    assert_eq!(house.count(clients).await, 0);
 }

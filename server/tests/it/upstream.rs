@@ -3,7 +3,6 @@
 use axum::http::header;
 use domain::identity::upstream::Upstream;
 use domain::identity::{self, Person};
-use domain::limits::Quotas;
 use domain::oauth::{NewClient, Source};
 use domain::secret::Secret;
 
@@ -32,7 +31,7 @@ impl Scene {
             client_secret: Secret::new(secret.expose().clone()),
             admits: admits.iter().map(|domain| (*domain).to_owned()).collect(),
         };
-        let house = House::with(Quotas::default(), vec![entry]).await;
+        let house = House::with(|settings| settings.sign_in = vec![entry]).await;
         let callback = format!("{}sign-in/callback", house.issuer());
         domain::oauth::clients::redirect_to(&upstream.bench, None, &client.id, vec![callback])
             .await

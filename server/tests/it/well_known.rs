@@ -23,6 +23,12 @@ async fn the_discovery_documents_name_addresses_that_answer() {
         ("token_endpoint", Method::POST),
         ("revocation_endpoint", Method::POST),
         ("backchannel_authentication_endpoint", Method::POST),
+        ("introspection_endpoint", Method::POST),
+        ("pushed_authorization_request_endpoint", Method::POST),
+        ("device_authorization_endpoint", Method::POST),
+        ("registration_endpoint", Method::POST),
+        ("userinfo_endpoint", Method::GET),
+        ("end_session_endpoint", Method::GET),
     ] {
         let address = document.text(member);
         let path = format!("/{}", address.strip_prefix(issuer).unwrap());
@@ -42,12 +48,11 @@ async fn each_resource_of_ours_describes_itself_and_nothing_else_does() {
         let path = format!("/.well-known/oauth-protected-resource/{name}");
         let document = house.get(&path, "").await.json();
         assert_eq!(document["authorization_servers"][0], house.issuer());
-        assert!(
-            document["resource"]
-                .as_str()
-                .unwrap()
-                .starts_with(house.issuer())
-        );
+        // RFC 9728 §3.1: where a client looks, from the resource's address.
+        let resource = document["resource"].as_str().unwrap();
+        let of = resource.strip_prefix(house.issuer()).unwrap();
+        let path = format!("/.well-known/oauth-protected-resource/{of}");
+        assert_eq!(house.get(&path, "").await.json(), document);
     }
     let unknown = "/.well-known/oauth-protected-resource/bank";
     assert_eq!(house.get(unknown, "").await.status, 404);
