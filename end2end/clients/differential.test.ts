@@ -1,107 +1,14 @@
 /**
- * The same requests to Attorn and to npm `oidc-provider`: status and error code are the same,
+ * The same single requests to Attorn and to npm `oidc-provider`: status and error code are the same,
  * or the difference is in the table with the rule that decides. A difference that is gone fails too.
  */
 import assert from 'node:assert/strict';
-import type { Server as HttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { after, before, test } from 'node:test';
-import Provider from 'oidc-provider';
+import { test } from 'node:test';
 import { Browser } from './support/browser.ts';
-import { demo } from './support/demo.ts';
+import { redirect, said, type Server, twoServers } from './support/two-servers.ts';
 
-const attorn = demo({ name: 'differential' });
-const redirect = 'https://app.example.com/callback';
+const servers = twoServers('differential');
 const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM';
-
-interface Server {
-  authorize: string;
-  token: string;
-  par: string;
-  introspection: string;
-  revocation: string;
-  userinfo: string;
-  client: { id: string; secret: string };
-  /** Registered for client_credentials alone. */
-  worker: { id: string; secret: string };
-}
-
-let ours: Server;
-let theirs: Server;
-let peer: HttpServer;
-
-before(async () => {
-  const clients = [
-    {
-      client_id: 'app',
-      client_secret: 'secret-of-app-that-is-long-enough',
-      redirect_uris: [redirect],
-      grant_types: ['authorization_code', 'refresh_token'],
-      token_endpoint_auth_method: 'client_secret_post' as const,
-    },
-    {
-      client_id: 'worker',
-      client_secret: 'secret-of-worker-that-is-long',
-      redirect_uris: [],
-      response_types: [],
-      grant_types: ['client_credentials'],
-      token_endpoint_auth_method: 'client_secret_post' as const,
-    },
-  ];
-  const provider = new Provider('http://127.0.0.1', {
-    clients,
-    pkce: { required: () => true },
-    scopes: ['openid', 'offline_access', 'email'],
-    features: {
-      devInteractions: { enabled: false },
-      clientCredentials: { enabled: true },
-      introspection: { enabled: true },
-      revocation: { enabled: true },
-      pushedAuthorizationRequests: { enabled: true },
-    },
-  });
-  peer = provider.listen(0, '127.0.0.1');
-  await new Promise((resolve) => peer.once('listening', resolve));
-  const base = `http://127.0.0.1:${(peer.address() as AddressInfo).port}`;
-  theirs = {
-    authorize: `${base}/auth`,
-    token: `${base}/token`,
-    par: `${base}/request`,
-    introspection: `${base}/token/introspection`,
-    revocation: `${base}/token/revocation`,
-    userinfo: `${base}/me`,
-    client: { id: 'app', secret: clients[0]!.client_secret },
-    worker: { id: 'worker', secret: clients[1]!.client_secret },
-  };
-});
-
-after(() => peer.close());
-
-async function found(): Promise<Server> {
-  if (ours) return ours;
-  const url = attorn.url;
-  const register = async (grant_types: string[], redirect_uris: string[], response_types: string[]) => {
-    const body = { grant_types, redirect_uris, response_types, token_endpoint_auth_method: 'client_secret_post' };
-    const answer = await fetch(`${url}/oidc/register`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ client_name: 'differential', ...body }),
-    });
-    const { client_id, client_secret } = (await answer.json()) as { client_id: string; client_secret: string };
-    return { id: client_id, secret: client_secret };
-  };
-  ours = {
-    authorize: `${url}/authorize`,
-    token: `${url}/oauth/token`,
-    par: `${url}/oauth/par`,
-    introspection: `${url}/oauth/introspect`,
-    revocation: `${url}/oauth/revoke`,
-    userinfo: `${url}/userinfo`,
-    client: await register(['authorization_code', 'refresh_token'], [redirect], ['code']),
-    worker: await register(['client_credentials'], [], []),
-  };
-  return ours;
-}
 
 type Endpoint = 'authorize' | 'token' | 'par' | 'introspection' | 'revocation' | 'userinfo';
 
@@ -230,7 +137,7 @@ async function led(server: Server, query: URLSearchParams): Promise<string> {
   const given = await fetch(address, { redirect: 'manual' });
   let to = given.headers.get('location');
   // Nobody is sent to a client that registered itself before they sign in (RFC 9700 section 4.11.2).
-  if (server === ours && to?.startsWith('/sign-in')) to = (await new Browser(attorn).visit(address)).location ?? to;
+  if (server !== servers.theirs && to?.startsWith('/sign-in')) to = (await new Browser(servers.attorn).visit(address)).location ?? to;
   if (!to?.startsWith(redirect)) return to === null ? `a page, ${given.status}` : 'asks the person';
   // The peer answers the implicit grant where that grant would: in the fragment.
   const { searchParams, hash } = new URL(to);
@@ -256,20 +163,12 @@ async function answer(server: Server, { at, send = {}, as = 'client', init }: Ca
   if (at === 'authorize') return led(server, body);
   const method = init?.method ?? 'POST';
   const given = await fetch(server[at], { method, ...(method === 'POST' && { body }), ...init, headers });
-  const text = await given.text();
-  let error = '';
-  try {
-    error = (JSON.parse(text) as { error?: string }).error ?? '';
-  } catch {
-    // No body, or none of JSON.
-  }
-  const scheme = given.headers.get('www-authenticate')?.split(' ')[0] ?? '';
-  return [given.status, error, scheme].filter((part) => part !== '').join(' ');
+  return said(given);
 }
 
 for (const [name, one] of Object.entries(cases)) {
   test(`${name} is answered ${one.differs ? 'as the rule says' : 'alike'}`, async () => {
-    const [mine, other] = [await answer(await found(), one), await answer(theirs, one)];
+    const [mine, other] = [await answer(await servers.ours(), one), await answer(servers.theirs, one)];
     if (one.differs) {
       assert.deepEqual({ ours: mine, theirs: other }, { ours: one.differs.ours, theirs: one.differs.theirs });
     } else {

@@ -262,7 +262,8 @@ describe('a person is asked', () => {
 
 test('a resource of ours says where its tokens come from (RFC 9728)', async () => {
   const resource = new URL(`${as.issuer}me/`);
-  const answer = await fetch(new URL('/.well-known/oauth-protected-resource/me', as.issuer));
+  const insecure = { [oauth.allowInsecureRequests]: true };
+  const answer = await oauth.resourceDiscoveryRequest(resource, insecure);
   const metadata = await oauth.processResourceDiscoveryResponse(resource, answer);
   assert.deepEqual(metadata.authorization_servers, [as.issuer]);
 });
