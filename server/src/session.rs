@@ -180,15 +180,17 @@ async fn current(engine: &Engine, session: &Session) -> Result<Option<SignedIn>,
 /// # Errors
 /// The store's.
 pub async fn begin(
-    engine: &Engine,
     session: &Session,
     person: &Person,
-    how: How,
+    sign_in: SignIn,
 ) -> Result<(), tower_sessions::session::Error> {
     session.cycle_id().await?;
     session.insert(PERSON, &person.id).await?;
-    session.insert(AUTH_TIME, engine.now()).await?;
-    session.insert(HOW, how.word()).await?;
+    session.insert(AUTH_TIME, sign_in.at).await?;
+    match sign_in.how {
+        Some(how) => session.insert(HOW, how.word()).await?,
+        None => session.remove_value(HOW).await.map(drop)?,
+    }
     session.save().await
 }
 

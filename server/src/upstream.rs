@@ -3,7 +3,6 @@
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use domain::identity::How;
 use domain::identity::upstream::{self, Error, Finish};
 use domain::limits::Limit;
 use domain::oauth::{Params, RequestHead};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tower_sessions::Session;
 
 use crate::door::{ClientAddress, Door};
-use crate::session::{self, local_path};
+use crate::session::{self, SignedIn, local_path};
 
 /// The key in the browser's session.
 const UNDER_WAY: &str = "upstream";
@@ -34,6 +33,7 @@ pub async fn begin(
     Path(id): Path<String>,
     session: Session,
     address: Option<Extension<ClientAddress>>,
+    signed_in: Option<Extension<SignedIn>>,
     RawQuery(query): RawQuery,
 ) -> Response {
     let params = Params::form(query.unwrap_or_default().as_bytes()).unwrap_or_default();
@@ -46,7 +46,9 @@ pub async fn begin(
     if let Err(too_often) = limit {
         return said(&lost(&too_often.to_string()), &return_to);
     }
-    let begun = match upstream::begin(&door.engine, &id).await {
+    // Who is signed in and comes here is to prove once more who they are.
+    let again = signed_in.is_some();
+    let begun = match upstream::begin(&door.engine, &id, again).await {
         Ok(begun) => begun,
         Err(error) => return said(&error, &return_to),
     };
@@ -94,7 +96,7 @@ pub async fn callback(
         iss: params.get("iss"),
     };
     match upstream::finish(engine, finish).await {
-        Ok(person) => match session::begin(engine, &session, &person, How::Upstream).await {
+        Ok((person, sign_in)) => match session::begin(&session, &person, sign_in).await {
             Ok(()) => Redirect::to(&return_to).into_response(),
             Err(error) => said(&Error::Failed(error.to_string()), &return_to),
         },

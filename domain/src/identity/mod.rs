@@ -99,6 +99,17 @@ pub struct SignIn {
     pub how: Option<How>,
 }
 
+impl SignIn {
+    /// One that happens at this moment.
+    #[must_use]
+    pub fn now(engine: &Engine, how: How) -> Self {
+        Self {
+            at: engine.now(),
+            how: Some(how),
+        }
+    }
+}
+
 /// With the password, as the tests' people do.
 #[cfg(any(test, feature = "testing"))]
 impl From<i64> for SignIn {

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::id_token::{self, Expected};
-use super::{Person, Role, State, normal_email};
+use super::{How, Person, Role, SignIn, State, normal_email};
 use crate::audit::{Event, Kind};
 use crate::keyring::{Keyring, sha256};
 use crate::oauth::jws::{self, Compact};
@@ -201,11 +201,13 @@ async fn document(engine: &Engine, upstream: &Upstream) -> Result<Document, Erro
     })
 }
 
-/// Begins: where to send the browser. Who it is, nobody knows yet.
+/// Begins: where to send the browser. Who it is, nobody knows yet. With `again`
+/// the provider is asked to have the person prove it anew, whatever session
+/// they have there (OpenID Connect Core §3.1.2.1).
 ///
 /// # Errors
 /// [`Error::Unknown`], [`Error::Failed`].
-pub async fn begin(engine: &Engine, id: &str) -> Result<Begun, Error> {
+pub async fn begin(engine: &Engine, id: &str, again: bool) -> Result<Begun, Error> {
     let upstream = known(engine, id)?;
     let document = document(engine, upstream).await?;
     let state = URL_SAFE_NO_PAD.encode(ids::random::<32>(&*engine.rng));
@@ -224,6 +226,9 @@ pub async fn begin(engine: &Engine, id: &str) -> Result<Begun, Error> {
         ),
         ("code_challenge_method", "S256"),
     ]);
+    if again {
+        to.query_pairs_mut().append_pair("prompt", "login");
+    }
     Ok(Begun {
         to,
         state_hash: state_hash(engine, &state),
@@ -231,10 +236,12 @@ pub async fn begin(engine: &Engine, id: &str) -> Result<Begun, Error> {
 }
 
 /// Finishes: redeems the code, checks the ID token, and finds the person.
+/// Answers who it is, and when and how they signed in: at the provider, where
+/// it says so (`auth_time`), or now.
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn finish(engine: &Engine, finish: Finish<'_>) -> Result<Person, Error> {
+pub async fn finish(engine: &Engine, finish: Finish<'_>) -> Result<(Person, SignIn), Error> {
     let upstream = known(engine, finish.upstream)?;
     let document = document(engine, upstream).await?;
     // RFC 9207 §2.4: before the code goes anywhere.
@@ -249,7 +256,11 @@ pub async fn finish(engine: &Engine, finish: Finish<'_>) -> Result<Person, Error
     let nonce = derived(engine, "upstream_nonce", finish.state);
     let keys = get(engine, document.jwks_uri, "its keys").await?;
     let claims = judge(engine, upstream, &token, &nonce, keys)?;
-    resolve(engine, upstream, claims).await
+    let sign_in = SignIn {
+        at: claims.signed_in_at,
+        how: Some(How::Upstream),
+    };
+    Ok((resolve(engine, upstream, claims).await?, sign_in))
 }
 
 /// Headers and body of the request for it.
@@ -323,6 +334,8 @@ struct Claims {
     /// Only one that the provider verified.
     email: Option<String>,
     name: Option<String>,
+    /// When they proved it there, Unix milliseconds.
+    signed_in_at: i64,
 }
 
 /// Judges an ID token (OpenID Connect Core §3.1.3.7).
@@ -347,9 +360,12 @@ fn judge(
         .text("sub")
         .filter(|sub| !sub.is_empty() && sub.len() <= 255)
         .ok_or_else(|| bad("without a subject"))?;
+    let now = engine.now();
+    let auth_time = token.seconds("auth_time").map_err(bad)?;
     let verified = token.claims.get("email_verified") == Some(&Value::Bool(true));
     Ok(Claims {
         subject: subject.to_owned(),
+        signed_in_at: auth_time.map_or(now, |at| now.min(at.saturating_mul(1000))),
         email: token
             .text("email")
             .filter(|_| verified)

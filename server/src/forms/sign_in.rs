@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use domain::identity::{self, Error, How, passkeys};
+use domain::identity::{self, Error, How, SignIn, passkeys};
 use domain::secret::Secret;
 use tower_sessions::Session;
 
@@ -42,10 +42,13 @@ pub async fn sign_in(State(door): State<Door>, session: Session, posted: Posted)
     )
     .await
     {
-        Ok(person) => match session::begin(&door.engine, &session, &person, How::Password).await {
-            Ok(()) => see(&local_path(posted.some("return_to"))),
-            Err(error) => posted.failed(&door, &page, error).await,
-        },
+        Ok(person) => {
+            match session::begin(&session, &person, SignIn::now(&door.engine, How::Password)).await
+            {
+                Ok(()) => see(&local_path(posted.some("return_to"))),
+                Err(error) => posted.failed(&door, &page, error).await,
+            }
+        }
         Err(error @ Error::WrongPassword) => {
             posted
                 .again(
@@ -119,7 +122,7 @@ pub async fn with_passkey(State(door): State<Door>, session: Session, posted: Po
     };
     match passkeys::finish_sign_in(&door.engine, &id.to_string(), answer).await {
         Ok((person, _)) => {
-            match session::begin(&door.engine, &session, &person, How::Passkey).await {
+            match session::begin(&session, &person, SignIn::now(&door.engine, How::Passkey)).await {
                 Ok(()) => see(&local_path(posted.some("return_to"))),
                 Err(error) => posted.failed(&door, &page, error).await,
             }
@@ -202,10 +205,13 @@ pub async fn change_password(
         Secret::from(posted.raw("new_password")),
     );
     match identity::change_password(&door.engine, &signed_in.person.id, current, new).await {
-        Ok(person) => match session::begin(&door.engine, &session, &person, How::Password).await {
-            Ok(()) => see("/settings?changed=password"),
-            Err(error) => posted.failed(&door, "/settings", error).await,
-        },
+        Ok(person) => {
+            match session::begin(&session, &person, SignIn::now(&door.engine, How::Password)).await
+            {
+                Ok(()) => see("/settings?changed=password"),
+                Err(error) => posted.failed(&door, "/settings", error).await,
+            }
+        }
         Err(Error::WrongPassword) => {
             let sentence = "That is not your current password.";
             posted

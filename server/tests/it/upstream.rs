@@ -183,3 +183,40 @@ async fn somebody_known_by_issuer_and_subject_signs_in_whatever_their_address() 
     let answer = scene.house.get(&way_back, &cookie).await;
     assert_eq!(problem(&answer), "locked");
 }
+
+#[tokio::test]
+async fn a_sign_in_is_as_old_as_the_one_at_the_provider_and_proving_it_again_is_asked_of_it() {
+    let scene = Scene::new(&[]).await;
+    let bob = bob(&scene.house).await;
+    let (here, there) = (&scene.house, &scene.upstream);
+    identity::upstream::know(&here.bench, there.issuer(), &there.ada.id, &bob.id)
+        .await
+        .unwrap();
+    // Ada's session at the provider is ten minutes old.
+    for house in [here, there] {
+        house.bench.advance(std::time::Duration::from_secs(600));
+    }
+    let (cookie, to) = scene.begun().await;
+    assert!(!to.contains("prompt="), "{to}");
+    let way_back = scene.consented(&to).await;
+    let signed_in = cookie_of(&here.get(&way_back, &cookie).await);
+    let agent = here.agent().await;
+    let asked = |max_age| {
+        let fields = [
+            ("response_type", "code"),
+            ("client_id", agent.client.id.as_str()),
+            ("redirect_uri", "https://agent.test/callback"),
+            ("scope", "openid"),
+            ("code_challenge", domain::testing::CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("max_age", max_age),
+        ];
+        format!("/authorize?{}", crate::house::form(&fields))
+    };
+    assert_eq!(here.get(&asked("3600"), &signed_in).await.status, 200);
+    let old = here.get(&asked("60"), &signed_in).await;
+    assert!(old.location().starts_with("/sign-in?"), "{}", old.body);
+    // Who is signed in and goes there once more is to prove it anew.
+    let again = here.get("/sign-in/with/work?return_to=/", &signed_in).await;
+    assert!(again.location().contains("prompt=login"));
+}
