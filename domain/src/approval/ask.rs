@@ -377,23 +377,28 @@ async fn compile(
     scopes: &[String],
     entries: &[Details],
 ) -> Result<(Option<ExactCall>, Shown), AskError> {
-    let [Details::SlackMessage(message)] = entries else {
+    let executable = entries
+        .first()
+        .and_then(|entry| Some((entry, entry.connection()?)));
+    let Some((entry, connection)) = executable else {
         let shown = render::displayed(&client.name, entries)
             .unwrap_or_else(|| render::plain(&client.name, scopes));
         return Ok((None, shown));
     };
-    let account = vault::accounts::pick(engine, &person.id, &message.connection, None)
+    let account = vault::accounts::pick(engine, &person.id, connection, None)
         .await
         .map_err(refused_by_vault)?;
-    if account.provider != "slack" {
-        return Err(AskError::InvalidDetails(
-            "`connection` is not one of Slack".to_owned(),
-        ));
+    if let Some((provider, name)) = entry.provider()
+        && account.provider != provider
+    {
+        return Err(AskError::InvalidDetails(format!(
+            "`connection` is not one of {name}"
+        )));
     }
     let link = |path: String| engine.settings.url(&path);
     if account.state != AccountState::Linked {
         return Err(AskError::ReconnectRequired {
-            link: link(format!("accounts?link={}", message.connection)),
+            link: link(format!("accounts?link={connection}")),
         });
     }
     let permission = vault::permissions::find(engine, &client.id, &account.id)
@@ -405,10 +410,13 @@ async fn compile(
             link: link(format!("accounts/{}?permit={}", account.id, client.id)),
         });
     }
-    let call = message.call(&account.id);
-    let shown = render::slack_message(&client.name, &account.label, &call).ok_or_else(|| {
-        AskError::InvalidDetails("the message cannot be shown as it would be sent".to_owned())
-    })?;
+    let cannot = || AskError::InvalidDetails("it cannot be shown as it would be sent".to_owned());
+    let call = entry.call(&account.id).ok_or_else(cannot)?;
+    let base = vault::accounts::api_base(engine, &account, call.host.as_deref())
+        .await
+        .map_err(refused_by_vault)?;
+    let shown =
+        render::executed(&client.name, &account.label, entry, &call, &base).ok_or_else(cannot)?;
     Ok((Some(call), shown))
 }
 
@@ -419,6 +427,9 @@ fn refused_by_vault(error: vault::Error) -> AskError {
         vault::Error::Reconnect { link, .. } => AskError::ReconnectRequired { link },
         vault::Error::UnknownConnection { .. } => {
             AskError::InvalidDetails("`connection` is not known here".to_owned())
+        }
+        vault::Error::Invalid(_) => {
+            AskError::InvalidDetails("`host` is not an API host of this connection".to_owned())
         }
         vault::Error::Storage(error) => AskError::Storage(error),
         other => AskError::Vault(other.to_string()),

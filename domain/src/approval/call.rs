@@ -3,7 +3,7 @@
 use evidence::digest::{base64url, from_base64url, sha256};
 use evidence::json::canonical;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A call to a provider, complete to the last byte but for the credential.
 /// The proxy sends these bytes, not the agent's.
@@ -90,6 +90,26 @@ impl ExactCall {
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         sha256(&self.canonical())
+    }
+
+    /// The request that the agent must send, to the last byte: what it is told
+    /// with the token (RFC 9396 §7.1), since it need not know how a call is
+    /// made of its details. `proxy` is the address of ours that takes it.
+    #[must_use]
+    pub fn for_agent(&self, proxy: &str) -> Value {
+        let host = self.host.as_ref().map(|host| format!("/~{host}"));
+        let url = format!(
+            "{proxy}/{}{}{}",
+            self.connection,
+            host.unwrap_or_default(),
+            self.path_and_query
+        );
+        let mut call = json!({ "method": self.method, "url": url });
+        if let Some((_, media)) = self.headers.first() {
+            call["content_type"] = media.as_str().into();
+            call["body"] = String::from_utf8_lossy(&self.body).into();
+        }
+        call
     }
 
     /// Compares an agent's request with this call.

@@ -10,11 +10,17 @@ use super::types::{self, Details};
 use super::{PersonHint, render, visible};
 
 /// Entries that would be taken, but for what is put in their place.
-const ENTRIES: [&str; 4] = [
+const ENTRIES: [&str; 10] = [
     r#""type":"deployment","service":VALUE,"version":"2.1""#,
     r#""type":"payment","amount":"149.90","currency":"EUR","payee":VALUE"#,
     r#""type":"slack_message","connection":"c","channel":"general","text":VALUE"#,
     r#""type":"demonstration","note":VALUE"#,
+    r#""type":"call","connection":"c","method":"POST","path":"/v1/things","body":VALUE"#,
+    r#""type":"call","connection":"c","method":"PUT","path":"/v1","content_type":"text/plain","body":VALUE"#,
+    r#""type":"call","connection":"c","method":"GET","path":"/v1","query":VALUE"#,
+    r#""type":"calendar_event","connection":"c","summary":VALUE,"start":"2026-11-26","end":"2026-11-27""#,
+    r#""type":"gmail_send","connection":"c","to":["a@example.com"],"subject":VALUE,"text":VALUE"#,
+    r#""type":"salesforce_update","connection":"c","object":"Lead","id":"00Q000000000001","fields":{"Name":VALUE}"#,
 ];
 
 const VALUES: [&str; 20] = [
@@ -85,11 +91,22 @@ fn details(text: &str) {
         "the normal form is another"
     );
     match entries.as_slice() {
-        [Details::SlackMessage(message)] => {
-            let call = message.call("acc_1");
-            assert!(evidence::json::is_canonical(&call.body));
-            let shown = render::slack_message("Agent", "Ada", &call).unwrap();
-            assert_eq!(shown.fields[0].value, visible(&message.text));
+        [entry] if entry.is_executable() => {
+            let call = entry.call("acc_1").unwrap();
+            let base = url::Url::parse("https://api.example/").unwrap();
+            let shown = render::executed("Agent", "Ada", entry, &call, &base).unwrap();
+            assert!(shown.fields.len() > 3, "{shown:?}");
+            match entry {
+                Details::SlackMessage(message) => {
+                    assert!(evidence::json::is_canonical(&call.body));
+                    assert_eq!(shown.fields[0].value, visible(&message.text));
+                }
+                Details::GmailSend(mail) => {
+                    assert_eq!(shown.fields[0].value, visible(&mail.subject));
+                    assert_eq!(shown.fields[1].value, visible(&mail.text));
+                }
+                _ => {}
+            }
         }
         all => {
             assert!(!all.iter().any(Details::is_executable));

@@ -61,6 +61,17 @@ pub struct Approval {
 }
 
 impl Approval {
+    /// The details as they are granted with the token: in their normal form,
+    /// and with the exact call where Attorn makes one.
+    #[must_use]
+    pub fn granted_details(&self, engine: &Engine) -> Value {
+        let mut details = self.details.clone();
+        if let (Some(call), Some(entry)) = (&self.call, details.get_mut(0)) {
+            entry["exact_call"] = call.for_agent(&engine.settings.proxy_audience());
+        }
+        details
+    }
+
     /// Until when an approved call may be made, Unix milliseconds.
     #[must_use]
     pub fn call_window_ends_at(&self) -> Option<i64> {

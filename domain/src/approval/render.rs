@@ -2,9 +2,10 @@
 //! Attorn executes, from the bytes of the call itself.
 
 use evidence::digest::sha256;
-use evidence::json::{Limits, canonical, parse_strict_object};
+use evidence::json::canonical;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use url::Url;
 
 use super::binding::is_deceptive;
 use super::call::ExactCall;
@@ -131,34 +132,30 @@ pub(super) fn plain(agent: &str, scopes: &[String]) -> Shown {
     }
 }
 
-/// The rendering of a Slack message, read back from the call's own bytes.
+/// The rendering of what Attorn executes, read back from the call's own bytes.
 /// `None` if the bytes are not such a call: then nothing may be shown for it.
 #[must_use]
-pub(super) fn slack_message(agent: &str, account: &str, call: &ExactCall) -> Option<Shown> {
-    let body = parse_strict_object(&call.body, Limits::INTEGERS).ok()?;
-    let text = |name: &str| body.get(name).and_then(Value::as_str);
-    let (channel, message) = (text("channel")?, text("text")?);
-    if body.len() != 2 {
-        return None;
-    }
-    // Names are in lower case, ids in capitals; people know a name by its `#`.
-    let channel = if channel.starts_with(|first: char| first.is_ascii_uppercase()) {
-        channel.to_owned()
-    } else {
-        format!("#{channel}")
-    };
+pub(super) fn executed(
+    agent: &str,
+    account: &str,
+    details: &Details,
+    call: &ExactCall,
+    base: &Url,
+) -> Option<Shown> {
+    let rows = details.read_back(call, base)?;
+    let mut fields: Vec<_> = rows
+        .iter()
+        .map(|(label, value)| field(label, value))
+        .collect();
+    fields.push(field("Account", account));
+    fields.push(field("Connection", &call.connection));
     Some(Shown {
         agent: visible(agent),
-        title: "Post a message to Slack".to_owned(),
-        fields: vec![
-            field("Message", message),
-            field("Channel", &channel),
-            field("Account", account),
-            field("Connection", &call.connection),
-        ],
+        title: details.title().to_owned(),
+        fields,
         enforced_by: EnforcedBy::Attorn,
-        risk: Risk::Medium,
-        template: "slack_message/1".to_owned(),
+        risk: details.risk(),
+        template: format!("{}/1", details.type_name()),
         locale: "en".to_owned(),
     })
 }

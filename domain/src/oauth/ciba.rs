@@ -77,7 +77,7 @@ pub(super) async fn redeem(
         })
         .await?;
     let answer = first.answer(engine, client, None, jkt.as_deref()).await?;
-    Ok(with_details(answer, &approval))
+    Ok(with_details(engine, answer, &approval))
 }
 
 /// Uses up an approval and keeps what it is redeemed for.
@@ -101,7 +101,7 @@ pub(super) async fn for_push(
 ) -> Result<(First, Secret<String>), OauthError> {
     let first = first(engine, client, approval);
     let answer = first.pushed(engine, client, auth_req_id).await?;
-    let body = with_details(answer, approval).body_with(&[("auth_req_id", auth_req_id)]);
+    let body = with_details(engine, answer, approval).body_with(&[("auth_req_id", auth_req_id)]);
     Ok((first, body))
 }
 
@@ -129,20 +129,20 @@ fn first(engine: &Engine, client: &Client, approval: &Approval) -> First {
             // Deciding is no signing in: the token claims none.
             sign_in: None,
             dpop_jkt: None,
-            details: (!executable).then(|| details(approval)).flatten(),
+            details: (!executable).then(|| details(engine, approval)).flatten(),
         },
     )
 }
 
-fn with_details(answer: TokenAnswer, approval: &Approval) -> TokenAnswer {
+fn with_details(engine: &Engine, answer: TokenAnswer, approval: &Approval) -> TokenAnswer {
     TokenAnswer {
-        authorization_details: details(approval),
+        authorization_details: details(engine, approval),
         ..answer
     }
 }
 
-/// The details of a request that has any.
-fn details(approval: &Approval) -> Option<Value> {
+/// What is granted with a request that has details.
+fn details(engine: &Engine, approval: &Approval) -> Option<Value> {
     let all = approval.details.as_array()?;
-    (!all.is_empty()).then(|| approval.details.clone())
+    (!all.is_empty()).then(|| approval.granted_details(engine))
 }

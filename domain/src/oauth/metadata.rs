@@ -77,6 +77,31 @@ pub fn openid_configuration(engine: &Engine) -> Value {
     document
 }
 
+/// `/authorization-details/{type}`: the JSON Schema of a type's entry. `None`
+/// for one that is not known here.
+#[must_use]
+pub fn details_schema(engine: &Engine, name: &str) -> Option<Value> {
+    let mut schema = approval::types::schema(name)?;
+    schema["$id"] = engine
+        .settings
+        .url(&format!("authorization-details/{name}"))
+        .into();
+    Some(schema)
+}
+
+/// `/authorization-details`: every type, who carries it out, and its schema's address.
+#[must_use]
+pub fn details_types(engine: &Engine) -> Value {
+    let types = approval::types::KNOWN.iter().map(|(name, executable)| {
+        json!({
+            "type": name,
+            "carried_out_by": if *executable { "attorn" } else { "agent" },
+            "schema": engine.settings.url(&format!("authorization-details/{name}")),
+        })
+    });
+    json!({ "types": types.collect::<Vec<_>>() })
+}
+
 /// `/.well-known/oauth-authorization-server` (RFC 8414): the same members;
 /// those of OpenID are extensions there.
 #[must_use]

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use url::Url;
+
 use super::held::Held;
 use super::revocations::{self, Ending};
 use super::sql::{AccountRow, account_where};
@@ -116,6 +118,27 @@ pub async fn get(engine: &Engine, person_id: &str, id: &str) -> Result<Account, 
     row.map(|row| row.account)
         .filter(|account| account.person_id == person_id)
         .ok_or(Error::NotFound)
+}
+
+/// Where the path of a call with this account begins: at the named API host of
+/// its connection, or at the default one.
+///
+/// # Errors
+/// [`Error::Invalid`] when the connection has no such host.
+pub async fn api_base(
+    engine: &Engine,
+    account: &Account,
+    host: Option<&str>,
+) -> Result<Url, Error> {
+    let row = engine
+        .store
+        .reader()
+        .await?
+        .account_row(&account.id)
+        .await?;
+    let own = row.ok_or(Error::NotFound)?.api_base;
+    let stored = connections::need(engine, &account.connection).await?;
+    stored.endpoints.api(own.as_deref(), host)
 }
 
 /// The account a client means: the one that `login_hint` names (id, label,

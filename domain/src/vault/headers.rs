@@ -1,6 +1,7 @@
 //! Which headers and paths pass the proxy, in both directions.
 
 use http::header::{self, HeaderMap, HeaderName};
+use url::form_urlencoded;
 
 /// Never passed on, either way: hop by hop (RFC 9110 §7.6.1), about the
 /// connection to us, or about who is connected.
@@ -65,6 +66,17 @@ const METHOD_OVERRIDES: &[&str] = &[
     "x-http-method",
 ];
 
+/// Parameters that do the same in a query or a form: Salesforce reads the
+/// first, many frameworks the second, Google's gateways the third.
+const METHOD_PARAMETERS: &[&str] = &[
+    "_httpmethod",
+    "_method",
+    "$httpmethod",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
+
 fn dropped(name: &HeaderName) -> bool {
     let name = name.as_str();
     DROPPED.contains(&name)
@@ -97,9 +109,16 @@ pub(super) fn method_override(headers: &HeaderMap) -> Option<&'static str> {
         .find(|name| headers.contains_key(*name))
 }
 
+/// Whether a query or a form has a parameter by which a provider could read
+/// another method than the permitted one.
+pub(crate) fn overrides_method(encoded: &str) -> bool {
+    form_urlencoded::parse(encoded.as_bytes())
+        .any(|(name, _)| METHOD_PARAMETERS.contains(&name.trim().to_ascii_lowercase().as_str()))
+}
+
 /// Refuses a raw path and query that a provider, or anything before it, could
 /// read as another one than we did.
-pub(super) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
+pub(crate) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
     if !path_and_query
         .bytes()
         .all(|byte| (0x21..=0x7e).contains(&byte))
@@ -109,9 +128,12 @@ pub(super) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
     if path_and_query.contains('#') {
         return Err("the path may not hold a fragment");
     }
-    let (path, _) = path_and_query
+    let (path, query) = path_and_query
         .split_once('?')
         .unwrap_or((path_and_query, ""));
+    if overrides_method(query) {
+        return Err("the query may not override the method");
+    }
     if !path.starts_with('/') {
         return Err("the path must begin with /");
     }
@@ -160,6 +182,7 @@ mod tests {
             "/a%20b",
             "/..a/b..",
             "/v1/a:watch",
+            "/q?method=DELETE",
         ] {
             assert_eq!(check_path(good), Ok(()), "{good}");
         }
@@ -183,6 +206,9 @@ mod tests {
             "/a#b",
             "/ä",
             "/a\r\nb",
+            "/a?_HttpMethod=DELETE",
+            "/a?x=1&%5Fmethod=PUT",
+            "/a?%24httpMethod=DELETE",
         ] {
             assert!(check_path(bad).is_err(), "{bad}");
         }

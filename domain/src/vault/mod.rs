@@ -60,6 +60,7 @@ mod wire;
 pub use accounts::{Account, AccountState};
 pub use connections::Connection;
 pub use error::{Error, Reason};
+pub(crate) use headers::{check_path, overrides_method};
 pub use overrides::Overrides;
 pub use permissions::{AccessMode, Permission};
 pub use refresh::{FreshToken, Memory, TokenKind, fresh_token};

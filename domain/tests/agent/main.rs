@@ -1,6 +1,7 @@
 //! The embedded agent, and agents outside, against lookalike providers.
 
 mod calls;
+mod carried_out;
 mod consent;
 mod house;
 mod runs;

@@ -42,6 +42,24 @@ pub async fn protected_resource(
     document(&metadata::protected_resource(&door.engine, which))
 }
 
+/// The types of `authorization_details` that an approval may be about.
+pub async fn details_types(State(door): State<Door>) -> Response {
+    document(&metadata::details_types(&door.engine))
+}
+
+/// The JSON Schema of one of them.
+pub async fn details_schema(State(door): State<Door>, Path(name): Path<String>) -> Response {
+    let Some(schema) = metadata::details_schema(&door.engine, &name) else {
+        return empty(StatusCode::NOT_FOUND);
+    };
+    let mut response = document(&schema);
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/schema+json"),
+    );
+    response
+}
+
 /// RFC 7517.
 pub async fn jwks(State(door): State<Door>) -> Response {
     document(&metadata::jwks(&door.engine))

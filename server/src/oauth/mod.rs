@@ -53,6 +53,11 @@ pub fn routes() -> Router<Door> {
             get(metadata::protected_resource),
         )
         .route("/.well-known/jwks.json", get(metadata::jwks))
+        .route("/authorization-details", get(metadata::details_types))
+        .route(
+            "/authorization-details/{type}",
+            get(metadata::details_schema),
+        )
         .route("/oauth/token", post(token::token))
         .route("/oauth/revoke", post(revoke::revoke))
         .route("/oauth/introspect", post(introspect::answer))

@@ -119,3 +119,26 @@ async fn a_page_of_another_origin_may_ask_the_machines_endpoints_but_never_with_
         );
     }
 }
+
+#[tokio::test]
+async fn every_type_of_details_has_its_schema_at_its_own_address() {
+    let house = House::open().await;
+    let issuer = house.issuer();
+    let all = house.get("/authorization-details", "").await.json();
+    let discovery = house.get("/.well-known/openid-configuration", "").await;
+    let named = discovery.json()["authorization_details_types_supported"].clone();
+    let types = all["types"].as_array().unwrap();
+    assert!(types.len() >= 8);
+    for entry in types {
+        assert!(named.as_array().unwrap().contains(&entry["type"]));
+        let address = entry["schema"].as_str().unwrap();
+        let path = format!("/{}", address.strip_prefix(issuer).unwrap());
+        let schema = house.get(&path, "").await;
+        assert_eq!(schema.header("content-type"), "application/schema+json");
+        let schema = schema.json();
+        assert_eq!(schema["$id"], address);
+        assert_eq!(schema["properties"]["type"]["const"], entry["type"]);
+    }
+    let unknown = house.get("/authorization-details/unheard_of", "").await;
+    assert_eq!(unknown.status, 404);
+}
