@@ -14,12 +14,16 @@ use domain::vault::{AccessMode, Account, permissions};
 use evidence::webauthn::virtual_authenticator::VirtualAuthenticator;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use sandbox::{Fault, Provider, Target, Times};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::permission::give;
 use crate::stage::{SESSION, Stage};
 
-async fn approved(stage: &Stage, client: &Client, account: &Account) -> (Approval, Secret<String>) {
+pub async fn approved(
+    stage: &Stage,
+    client: &Client,
+    account: &Account,
+) -> (Approval, Secret<String>) {
     approved_for(stage, client, account, "general").await
 }
 
@@ -37,15 +41,25 @@ async fn approved_for(
     account: &Account,
     channel: &str,
 ) -> (Approval, Secret<String>) {
+    let details = json!({
+        "type": "slack_message", "connection": "sign-in-with-slack", "channel": channel, "text": "release 2.1 is out",
+    });
+    approve(stage, client, account, details).await
+}
+
+pub async fn approve(
+    stage: &Stage,
+    client: &Client,
+    account: &Account,
+    details: Value,
+) -> (Approval, Secret<String>) {
     give(stage, &client.id, account, AccessMode::Call).await;
     let ask = Ask {
         person: PersonHint::Id(stage.ada.id.clone()),
         scopes: vec!["openid".to_owned()],
         audience: None,
         binding_message: None,
-        details: Some(json!([{
-            "type": "slack_message", "connection": "sign-in-with-slack", "channel": channel, "text": "release 2.1 is out",
-        }])),
+        details: Some(json!([details])),
         requested_expiry_s: None,
         run_id: None,
     };
@@ -90,12 +104,12 @@ fn request(approval: &Approval) -> ProxyRequest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_uses_of_one_approval_post_once() {
+async fn a_thousand_uses_of_one_approval_post_once() {
     let stage = Arc::new(Stage::new().await);
     let (client, _) = stage.bench.client("Agent").await;
     let account = stage.link(Provider::Slack).await;
     let (approval, token) = approved(&stage, &client, &account).await;
-    let uses: Vec<_> = (0..100)
+    let uses: Vec<_> = (0..1000)
         .map(|_| {
             let (stage, token, request) = (stage.clone(), token.clone(), request(&approval));
             tokio::spawn(async move {

@@ -17,6 +17,7 @@ mod matrix_cells;
 mod matrix_links;
 mod matrix_page;
 mod matrix_story;
+mod mutations;
 mod openid;
 mod passing;
 mod permission;
