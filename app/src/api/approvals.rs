@@ -52,6 +52,8 @@ pub struct ApprovalPage {
     pub unsettled: bool,
     /// What the end state means, once it has ended.
     pub verdict: Option<String>,
+    /// Why the person denied, in their words.
+    pub said: Option<String>,
     /// When it was asked.
     pub asked: Stamp,
     /// When it runs out.
@@ -193,6 +195,10 @@ pub(crate) mod ssr {
             stand: stand(approval),
             unsettled: unsettled(approval),
             verdict: verdict(approval),
+            said: approval
+                .state_reason
+                .clone()
+                .filter(|_| approval.state == State::Denied),
             asked: stamp(now, approval.created_at),
             expires: stamp(now, approval.expires_at),
             decided: approval.decided_at.map(|at| stamp(now, at)),

@@ -148,7 +148,13 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
             data-decision=signing.map(|signing| signing.decision.clone())
             data-shown=signing.map(|signing| signing.shown.clone())
         >
-            {how} {stuck.map(|signing| unable(signing.on_hold.as_ref()))} <div class=columns>
+            {how} {stuck.map(|signing| unable(signing.on_hold.as_ref()))} <details>
+                <summary>{t("decide-why")}</summary>
+                <label class="field">
+                    <span class="field-hint">{t("decide-why-hint")}</span>
+                    <input class="input" type="text" name="why" maxlength="200" />
+                </label>
+            </details> <div class=columns>
                 <button class="button large" type="submit" name="decision" value="deny">
                     {t("decide-deny")}
                 </button>
@@ -188,6 +194,12 @@ fn verdict(approval: &ApprovalPage) -> AnyView {
         <div class=format!("verdict {class}") role="status">
             {icon(which)} {pill(&approval.status)}
             <p class="muted">{approval.verdict.clone()}</p>
+            {approval
+                .said
+                .clone()
+                .map(|said| {
+                    view! { <p class="quote">{said}</p> }
+                })}
         </div>
     }
     .into_any()

@@ -2,14 +2,16 @@
 
 use std::str::FromStr;
 
+use super::binding::is_deceptive;
+use super::read::find_by_auth_req;
 use super::read::{Approval, DecisionMade};
 use super::signing::sign;
 use super::sql::Kept;
 use super::state::{Change, State};
-use crate::Engine;
 use crate::audit::{Event, Kind};
 use crate::identity::passkeys::{Answer, PasskeyError, Used};
 use crate::storage::{self, Tx};
+use crate::{Engine, ids};
 
 /// What the person chose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,7 +208,29 @@ pub(super) async fn carry_out(
 /// See [`DecideError`]; nothing is changed but a request whose time was up,
 /// which is then marked as expired.
 pub async fn decide(engine: &Engine, decide: Decide) -> Result<Approval, DecideError> {
-    decide_with(engine, decide, None).await
+    decide_with(engine, decide, None, None).await
+}
+
+/// How many characters of a reason are kept.
+const MOST_SAID: usize = 200;
+
+/// Decides, and says why: who is denied is told in the person's own words, cut
+/// at 200 characters. An approval needs no reason and keeps none.
+///
+/// # Errors
+/// See [`DecideError`].
+pub async fn decide_saying(
+    engine: &Engine,
+    decide: Decide,
+    why: &str,
+) -> Result<Approval, DecideError> {
+    let words: Vec<&str> = why
+        .split(|character: char| character.is_whitespace() || is_deceptive(character))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let said: String = words.join(" ").chars().take(MOST_SAID).collect();
+    let said = Some(said).filter(|said| decide.decision == Decision::Deny && !said.is_empty());
+    decide_with(engine, decide, None, said).await
 }
 
 /// Decides with a passkey: `answer` is over the hash of
@@ -223,20 +247,24 @@ pub async fn decide_signed(
         channel: Channel::Passkey,
         ..decide
     };
-    decide_with(engine, decide, Some(answer)).await
+    decide_with(engine, decide, Some(answer), None).await
 }
 
 async fn decide_with(
     engine: &Engine,
     decide: Decide,
     answer: Option<Answer>,
+    said: Option<String>,
 ) -> Result<Approval, DecideError> {
     let within = engine.clone();
     let done = engine
         .store
         .write(move |tx| {
             let (engine, decide, answer) = (within.clone(), decide.clone(), answer.clone());
-            Box::pin(async move { decide_within(tx, &engine, &decide, answer.as_ref()).await })
+            let said = said.clone();
+            Box::pin(async move {
+                decide_within(tx, &engine, &decide, answer.as_ref(), said.as_deref()).await
+            })
         })
         .await?;
     match done {
@@ -254,6 +282,7 @@ async fn decide_within(
     engine: &Engine,
     decide: &Decide,
     answer: Option<&Answer>,
+    said: Option<&str>,
 ) -> Result<Done, storage::Error> {
     let Some(mut kept) = tx.approval_kept(engine, &decide.approval_id).await? else {
         return Ok(Done::NotFound);
@@ -288,7 +317,7 @@ async fn decide_within(
             Err(refused) => return Ok(Done::Refused(refused)),
         },
     };
-    let (approval, event) = match carry_out(tx, engine, kept, change, None).await? {
+    let (approval, event) = match carry_out(tx, engine, kept, change, said).await? {
         Ok(done) => done,
         Err(state) => return Ok(Done::Already(state)),
     };
@@ -308,7 +337,10 @@ async fn decide_within(
         decided_at: approval.decided_at.unwrap_or_else(|| tx.now()),
     };
     tx.insert_decision(engine, &approval.id, &made).await?;
-    let event = facts(event, &approval, made, signed.map(|(_, used)| used));
+    let mut event = facts(event, &approval, made, signed.map(|(_, used)| used));
+    if let Some(said) = said {
+        event = event.private("said", said);
+    }
     tx.record(event);
     Ok(Done::Moved(Box::new(approval)))
 }
@@ -339,6 +371,24 @@ fn facts(event: Event, approval: &Approval, made: DecisionMade, used: Option<Use
         event = event.private("user_agent", agent);
     }
     event
+}
+
+/// Takes a request back, for the client that made it; `auth_req_id` is its
+/// credential.
+///
+/// # Errors
+/// See [`DecideError`]; a request that has ended is left as it is.
+pub async fn cancel_by_auth_req(
+    engine: &Engine,
+    client_id: &str,
+    auth_req_id: &str,
+) -> Result<Approval, DecideError> {
+    if !ids::well_formed("att_ar", auth_req_id) {
+        return Err(DecideError::NotFound);
+    }
+    let found = find_by_auth_req(engine, auth_req_id).await?;
+    let approval = found.ok_or(DecideError::NotFound)?;
+    cancel(engine, client_id, &approval.id).await
 }
 
 /// Takes a request back, for the client that made it.

@@ -44,7 +44,8 @@ pub(crate) use binding::is_deceptive;
 pub use binding::{BindingMessage, MAX_BINDING_MESSAGE};
 pub use call::{AgentCall, ExactCall, NotEqual};
 pub use decide::{
-    Channel, Decide, DecideError, Decision, cancel, decide, decide_signed, expire_due,
+    Channel, Decide, DecideError, Decision, cancel, cancel_by_auth_req, decide, decide_saying,
+    decide_signed, expire_due,
 };
 pub use execute::{CallEnd, CallError, call_ended, consume_call, settle_lost_calls};
 pub(crate) use lookalikes::is_lookalike;

@@ -37,6 +37,8 @@ pub enum RedeemError {
         /// `denied`, `cancelled`; `blocked`: the person is locked or the client
         /// frozen; `unsigned`: it needs a passkey's signature and has none that counts.
         reason: &'static str,
+        /// What the person said about it, if they said anything.
+        said: Option<String>,
     },
     /// `expired_token`
     #[error("the request has expired")]
@@ -113,7 +115,7 @@ pub(crate) async fn poll(
             })
             .await?;
     }
-    ended(approval.state)?;
+    ended(approval.state, said(&approval))?;
     Ok(approval)
 }
 
@@ -157,7 +159,7 @@ pub(crate) async fn consume(
     // Locked or frozen since the request: nothing is given out.
     let (person, client) = (&kept.approval.person_id, &kept.approval.client_id);
     if !tx.person_is_active(engine, person).await? || !tx.client_is_active(engine, client).await? {
-        return Err(RedeemError::AccessDenied { reason: "blocked" });
+        return Err(RedeemError::refused("blocked", None));
     }
     let last = kept
         .approval
@@ -169,7 +171,7 @@ pub(crate) async fn consume(
         return Err(RedeemError::ExpiredToken);
     }
     if kept.approval.state == State::Approved && !is_proven(tx, engine, &kept.approval).await? {
-        return Err(RedeemError::AccessDenied { reason: "unsigned" });
+        return Err(RedeemError::refused("unsigned", None));
     }
     match carry_out(tx, engine, kept, Change::Consume, None).await? {
         Ok((approval, event)) => {
@@ -177,7 +179,7 @@ pub(crate) async fn consume(
             Ok(approval)
         }
         Err(state) => {
-            ended(state)?;
+            ended(state, None)?;
             Err(RedeemError::InvalidGrant)
         }
     }
@@ -204,14 +206,24 @@ pub async fn poll_and_redeem(
         .await
 }
 
-const fn ended(state: State) -> Result<(), RedeemError> {
+impl RedeemError {
+    const fn refused(reason: &'static str, said: Option<String>) -> Self {
+        Self::AccessDenied { reason, said }
+    }
+}
+
+/// Why the person denied, in their words.
+fn said(approval: &Approval) -> Option<String> {
+    let denied = approval.state == State::Denied;
+    approval.state_reason.clone().filter(|_| denied)
+}
+
+fn ended(state: State, said: Option<String>) -> Result<(), RedeemError> {
     match state {
         State::Approved => Ok(()),
         State::Pending => Err(RedeemError::AuthorizationPending),
-        State::Denied => Err(RedeemError::AccessDenied { reason: "denied" }),
-        State::Cancelled => Err(RedeemError::AccessDenied {
-            reason: "cancelled",
-        }),
+        State::Denied => Err(RedeemError::refused("denied", said)),
+        State::Cancelled => Err(RedeemError::refused("cancelled", None)),
         State::Expired => Err(RedeemError::ExpiredToken),
         State::Consumed => Err(RedeemError::InvalidGrant),
     }

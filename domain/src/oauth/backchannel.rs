@@ -1,7 +1,7 @@
 //! A request for an approval at `/bc-authorize` (CIBA Core 1.0 §7), read from
 //! the wire. What is decided about it is [`crate::approval`]'s.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::authenticate::client_of;
 use super::clients::{Client, ClientKind, Delivery, GrantType};
@@ -10,7 +10,7 @@ use super::params::Params;
 use super::person_hint;
 use super::request_head::RequestHead;
 use crate::Engine;
-use crate::approval::{self, Ask, AskError, Asked, PersonHint, Shows};
+use crate::approval::{self, Ask, AskError, Asked, DecideError, PersonHint, Shows, State};
 use crate::secret::Secret;
 
 impl From<AskError> for OauthError {
@@ -94,6 +94,43 @@ pub async fn begin(engine: &Engine, client: &Client, params: &Params) -> Result<
     };
     let ask = parse(params, person)?;
     Ok(approval::ask_showing(engine, client, ask, &shows).await?)
+}
+
+/// Takes a request back at `/bc-authorize/cancel`, which CIBA does not know:
+/// an agent that needs an answer no longer spares the person the question. The
+/// client authenticates as it did when it asked, and names the request by
+/// `auth_req_id`. Answers `{"state":…}`; a request that has ended without an
+/// approval is no error, as in RFC 7009 §2.2: the purpose is reached.
+///
+/// # Errors
+/// `invalid_grant` for an unknown request, another client's, or one that was
+/// approved before: the latter has the `reason` `approved` or `consumed`.
+pub async fn cancel(
+    engine: &Engine,
+    head: &RequestHead,
+    params: &Params,
+) -> Result<Value, OauthError> {
+    let client = client_of(engine, head, params).await?;
+    if client.kind == ClientKind::Public {
+        return Err(OauthError::new(
+            Code::InvalidClient,
+            "client authentication is missing",
+        ));
+    }
+    let id = params.need("auth_req_id")?;
+    let state = match approval::cancel_by_auth_req(engine, &client.id, id).await {
+        Ok(approval) => approval.state,
+        Err(DecideError::Expired) => State::Expired,
+        Err(DecideError::AlreadyDecided { state }) => state,
+        Err(DecideError::Storage(error)) => return Err(error.into()),
+        Err(_) => return Err(OauthError::grant("the auth_req_id is not valid")),
+    };
+    if matches!(state, State::Approved | State::Consumed) {
+        return Err(
+            OauthError::grant("the request was approved before").with("reason", state.word())
+        );
+    }
+    Ok(json!({ "state": state.word() }))
 }
 
 /// The whole endpoint: authenticates, reads, asks. Answers the JSON body.

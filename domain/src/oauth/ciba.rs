@@ -29,10 +29,17 @@ impl From<RedeemError> for OauthError {
                 Self::new(Code::SlowDown, "polled too often; wait longer")
                     .retry_after(u64::try_from(retry_after_s).unwrap_or(1).max(1))
             }
-            RedeemError::AccessDenied { reason } => {
-                Self::new(Code::AccessDenied, "the request was refused").with("reason", reason)
+            RedeemError::AccessDenied { reason, said } => {
+                let refused =
+                    Self::new(Code::AccessDenied, "the request was refused").with("reason", reason);
+                match said {
+                    Some(said) => refused.with("said", said),
+                    None => refused,
+                }
             }
-            RedeemError::ExpiredToken => Self::new(Code::ExpiredToken, "the request has expired"),
+            RedeemError::ExpiredToken => {
+                Self::new(Code::ExpiredToken, "the request has expired").with("reason", "expired")
+            }
             RedeemError::InvalidGrant => {
                 Self::grant("the auth_req_id is not valid, or was used before")
             }

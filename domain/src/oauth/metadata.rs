@@ -43,6 +43,7 @@ pub fn openid_configuration(engine: &Engine) -> Value {
         "device_authorization_endpoint": url("oauth/device/code"),
         "jwks_uri": url(".well-known/jwks.json"),
         "backchannel_authentication_endpoint": url("bc-authorize"),
+        "backchannel_cancellation_endpoint": url("bc-authorize/cancel"),
         "backchannel_token_delivery_modes_supported": ["poll", "ping", "push"],
         "backchannel_user_code_parameter_supported": true,
         "response_types_supported": ["code"],

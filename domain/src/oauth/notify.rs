@@ -315,10 +315,16 @@ async fn pushed(
     approval: Approval,
     letter: &Letter,
 ) -> Result<Option<Made>, OauthError> {
-    let error = |code: &str, words: &str| {
-        let body = json!({
+    let error = |code: &str, words: &str, reason: Option<&str>| {
+        let mut body = json!({
             "auth_req_id": letter.auth_req_id, "error": code, "error_description": words,
         });
+        if let Some(reason) = reason {
+            body["reason"] = reason.into();
+        }
+        if let (Some("denied"), Some(said)) = (reason, &approval.state_reason) {
+            body["said"] = said.as_str().into();
+        }
         Ok(Some(Made {
             body: Secret::new(body.to_string()),
             of: None,
@@ -327,9 +333,13 @@ async fn pushed(
     match approval.state {
         State::Approved => {}
         State::Denied | State::Cancelled => {
-            return error("access_denied", "the request was refused");
+            let reason = Some(approval.state.word());
+            return error("access_denied", "the request was refused", reason);
         }
-        State::Expired => return error("expired_token", "the request has expired"),
+        State::Expired => {
+            let words = "the request has expired";
+            return error("expired_token", words, Some("expired"));
+        }
         State::Pending | State::Consumed => return Ok(None),
     }
     let (first, body) = ciba::for_push(engine, client, &approval, &letter.auth_req_id).await?;
@@ -357,7 +367,7 @@ async fn pushed(
     match written {
         Ok(()) => Ok(Some(Made { body, of })),
         // The person was locked since, or the answer comes too late.
-        Err(refused) if refused.status == 400 => error(refused.code.word(), &refused.plain()),
+        Err(refused) if refused.status == 400 => error(refused.code.word(), &refused.plain(), None),
         Err(error) => Err(error),
     }
 }

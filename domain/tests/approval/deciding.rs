@@ -50,7 +50,10 @@ async fn a_denied_approval_cannot_be_approved_later() {
     let denied = story.poll(&asked).await;
     assert!(matches!(
         denied,
-        Err(RedeemError::AccessDenied { reason: "denied" })
+        Err(RedeemError::AccessDenied {
+            reason: "denied",
+            said: None
+        })
     ));
 }
 
@@ -231,7 +234,8 @@ async fn a_cancelled_request_is_the_agents_own_doing() {
     assert!(matches!(
         story.poll(&asked).await,
         Err(RedeemError::AccessDenied {
-            reason: "cancelled"
+            reason: "cancelled",
+            said: None,
         })
     ));
 }

@@ -127,7 +127,10 @@ async fn a_decision_that_is_gone_takes_the_approval_with_it() {
         assert!(
             matches!(
                 refused,
-                Err(RedeemError::AccessDenied { reason: "unsigned" } | RedeemError::Storage(_))
+                Err(RedeemError::AccessDenied {
+                    reason: "unsigned",
+                    ..
+                } | RedeemError::Storage(_))
             ),
             "{sql}"
         );

@@ -186,7 +186,10 @@ async fn a_passkey_removed_after_the_decision_takes_the_decision_with_it() {
         .unwrap();
     assert!(matches!(
         story.poll(&asked).await,
-        Err(RedeemError::AccessDenied { reason: "unsigned" })
+        Err(RedeemError::AccessDenied {
+            reason: "unsigned",
+            ..
+        })
     ));
     // And who has none left is not asked for less.
     let next = story.asked().await;

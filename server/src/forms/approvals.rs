@@ -11,7 +11,8 @@ use crate::passkeys as wire;
 use crate::session::SignedIn;
 
 /// `POST /approve/{id}`: `decision` is `approve` or `deny`, `passkey` what the
-/// browser's passkey answered, if it was asked. The end state is on the same page.
+/// browser's passkey answered, if it was asked, `why` what the person says who
+/// denies. The end state is on the same page.
 pub async fn decide(
     State(door): State<Door>,
     signed_in: SignedIn,
@@ -44,7 +45,7 @@ pub async fn decide(
     };
     let decided = match wire::answer(&posted) {
         Some(answer) => approval::decide_signed(&door.engine, ask, answer).await,
-        None => approval::decide(&door.engine, ask).await,
+        None => approval::decide_saying(&door.engine, ask, posted.get("why")).await,
     };
     match decided {
         Ok(_) => see(&page),

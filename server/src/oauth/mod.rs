@@ -72,6 +72,7 @@ pub fn routes() -> Router<Door> {
                 .delete(register::end),
         )
         .route("/bc-authorize", post(backchannel::request))
+        .route("/bc-authorize/cancel", post(backchannel::cancel))
         .layer(open_to_scripts())
         // Where browsers are sent, no script of another origin may ask (RFC 9700 §2.6).
         .route("/authorize", post(authorize::by_post))

@@ -6,6 +6,7 @@ mod approve;
 mod authorize;
 mod backchannel;
 mod canary;
+mod cancel;
 mod ciba;
 mod client_document;
 mod client_keys;
