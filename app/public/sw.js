@@ -61,9 +61,11 @@ addEventListener("push", (event) => {
 
 async function shown(notice) {
   if (!notice) return;
-  const tag = notice.approval;
-  const data = { ...notice, url: `/approve/${encodeURIComponent(notice.approval)}` };
-  if (notice.kind === "asked") {
+  const tag = notice.approval ?? notice.kind;
+  const data = { ...notice, url: notice.url ?? `/approve/${encodeURIComponent(notice.approval)}` };
+  if (notice.kind === "device") {
+    await registration.showNotification(notice.title, { ...icons, tag, data, body: notice.body, requireInteraction: true });
+  } else if (notice.kind === "asked") {
     // A late one is of no use; but a push must show something, so it is short.
     const late = notice.expires_at <= Date.now();
     const actions = late ? [] : [{ action: "open", title: notice.open }, { action: "deny", title: notice.deny }];

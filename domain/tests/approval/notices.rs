@@ -9,6 +9,7 @@ use domain::approval::push::Topic;
 use domain::approval::push::notices;
 use domain::approval::push::subscriptions::{self, NewSubscription};
 use domain::identity::Person;
+use domain::identity::passkeys::Proof;
 use domain::secret::Secret;
 use evidence::digest::from_base64url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -188,4 +189,29 @@ async fn a_push_service_that_fails_is_tried_again_and_a_dead_browser_is_told_no_
     assert!(notices::sweep(&story.bench).await.unwrap() >= 2);
     notices::sweep(&story.bench).await.unwrap();
     assert_eq!(notices::sweep(&story.bench).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_device_from_a_recovery_code_is_told_to_every_browser_of_the_person() {
+    let story = story().await;
+    let service = Service::open().await;
+    service.subscribe(&story, &story.person, "/phone").await;
+    service
+        .subscribe(&story, &story.stranger, "/stranger")
+        .await;
+    let recent = Proof::SignIn {
+        at: story.bench.now(),
+    };
+    let (_, first) = story.enrol_by(&story.person, recent).await;
+    assert_eq!(run(&story).await, 0);
+    let code = first.recovery_codes.unwrap().remove(0);
+    let (_, second) = story
+        .enrol_by(&story.person, Proof::RecoveryCode(code))
+        .await;
+    assert!(second.passkey.hold_until.is_some());
+    assert_eq!(run(&story).await, 1);
+    let sent = service.taken();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].starts_with("post /phone"), "{sent:?}");
+    assert!(has(&sent[0], "ttl: 86400") && has(&sent[0], "urgency: high"));
 }

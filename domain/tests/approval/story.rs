@@ -4,7 +4,7 @@ use domain::approval::{
     self, Ask, Asked, Channel, Decide, DecideError, Decision, PersonHint, RedeemError,
 };
 use domain::identity::Person;
-use domain::identity::passkeys::{self, Answer, FinishRegistration, Proof};
+use domain::identity::passkeys::{self, Answer, Enrolled, FinishRegistration, Proof};
 use domain::oauth::Client;
 use domain::testing::Bench;
 use evidence::webauthn::virtual_authenticator::VirtualAuthenticator;
@@ -123,12 +123,21 @@ impl Story {
 
     /// A passkey for somebody, on an authenticator of their own.
     pub async fn enrol(&self, person: &Person) -> VirtualAuthenticator {
-        let party = passkeys::relying_party(&self.bench).unwrap();
-        let authenticator = VirtualAuthenticator::new(&party);
         let recent = Proof::SignIn {
             at: self.bench.now(),
         };
-        let creation = passkeys::begin_registration(&self.bench, &person.id, SESSION, recent)
+        self.enrol_by(person, recent).await.0
+    }
+
+    /// A passkey by this proof, and what came with it.
+    pub async fn enrol_by(
+        &self,
+        person: &Person,
+        proof: Proof,
+    ) -> (VirtualAuthenticator, Enrolled) {
+        let party = passkeys::relying_party(&self.bench).unwrap();
+        let authenticator = VirtualAuthenticator::new(&party);
+        let creation = passkeys::begin_registration(&self.bench, &person.id, SESSION, proof)
             .await
             .unwrap();
         let created = authenticator.create(&creation.challenge);
@@ -138,10 +147,10 @@ impl Story {
             transports: Vec::new(),
             name: "Phone".to_owned(),
         };
-        passkeys::finish_registration(&self.bench, &person.id, SESSION, made)
+        let enrolled = passkeys::finish_registration(&self.bench, &person.id, SESSION, made)
             .await
             .unwrap();
-        authenticator
+        (authenticator, enrolled)
     }
 
     /// The decision, signed by this authenticator.

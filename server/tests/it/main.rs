@@ -31,6 +31,7 @@ mod pages;
 mod par;
 mod process;
 mod providers;
+mod proving;
 mod proxy;
 mod register;
 mod sign_in;

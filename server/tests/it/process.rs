@@ -132,7 +132,7 @@ impl Process {
         process
     }
 
-    fn config(&self) -> PathBuf {
+    pub fn config(&self) -> PathBuf {
         self.folder.path().join("attorn.toml")
     }
 

@@ -1,5 +1,6 @@
-//! Telling people's browsers of requests: a row for each browser, written in
-//! the write that stores or ends the request, and tried until it is taken.
+//! Telling people's browsers of requests, and of devices that a recovery code
+//! gave: a row for each browser, written in the write that makes or ends the
+//! thing, and tried until it is taken.
 //!
 //! What always holds here: a notice says what, who asks and which request, never
 //! a credential; it goes to the browsers of the person who is asked and to
@@ -14,6 +15,7 @@ use super::subscriptions::{self, SubscribeError};
 use super::{Outcome, Push, SendError, Topic, Urgency, send};
 use crate::approval::read::Approval;
 use crate::approval::state::State;
+use crate::identity::passkeys::HOLD_MS;
 use crate::storage::{self, Tx};
 use crate::{Engine, due};
 
@@ -43,6 +45,8 @@ enum Kind {
     Asked,
     /// It was decided, or ended otherwise.
     Ended,
+    /// A recovery code gave the person a device.
+    Device,
 }
 
 impl Kind {
@@ -50,6 +54,7 @@ impl Kind {
         match self {
             Self::Asked => "asked",
             Self::Ended => "ended",
+            Self::Device => "device",
         }
     }
 }
@@ -61,6 +66,7 @@ impl std::str::FromStr for Kind {
         match word {
             "asked" => Ok(Self::Asked),
             "ended" => Ok(Self::Ended),
+            "device" => Ok(Self::Device),
             _ => Err(()),
         }
     }
@@ -68,7 +74,7 @@ impl std::str::FromStr for Kind {
 
 /// One after it was claimed.
 struct Claimed {
-    approval_id: String,
+    approval_id: Option<String>,
     subscription_id: String,
     kind: Kind,
     attempts: i64,
@@ -143,36 +149,44 @@ async fn try_one(engine: &Engine, id: &str) -> Result<bool, storage::Error> {
     Ok(state != "due")
 }
 
+/// What is sent, and for how long and how soon it is of use.
+struct Message {
+    payload: String,
+    ttl_s: u32,
+    urgency: Urgency,
+    topic: Topic,
+}
+
 async fn carry_out(engine: &Engine, claimed: &Claimed) -> Result<End, storage::Error> {
     let given_up = |why: &str| Ok(End::GivenUp(why.to_owned()));
-    let mut reader = engine.store.reader().await?;
-    let Some(approval) = reader.approval(engine, &claimed.approval_id).await? else {
-        return given_up("the request is gone");
+    let (whose, target) = match subscriptions::target(engine, &claimed.subscription_id).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return given_up("the browser is told no more"),
+        Err(SubscribeError::Storage(error)) => return Err(error),
+        Err(error) => return Ok(End::GivenUp(error.to_string())),
     };
-    drop(reader);
-    if claimed.kind == Kind::Asked && approval.state != State::Pending {
-        return given_up("the request has ended");
-    }
-    let target =
-        match subscriptions::target(engine, &approval.person_id, &claimed.subscription_id).await {
-            Ok(Some(target)) => target,
-            Ok(None) => return given_up("the browser is told no more"),
-            Err(SubscribeError::Storage(error)) => return Err(error),
-            Err(error) => return Ok(End::GivenUp(error.to_string())),
-        };
-    let left_s = (approval.expires_at - engine.now()) / 1000;
-    let (ttl_s, urgency) = match claimed.kind {
-        Kind::Asked => (u32::try_from(left_s).unwrap_or(0).max(1), Urgency::High),
-        Kind::Ended => (ENDED_TTL_S, Urgency::Normal),
+    let message = match (&claimed.approval_id, claimed.kind) {
+        (None, _) | (_, Kind::Device) => of_device(),
+        (Some(id), kind) => {
+            let mut reader = engine.store.reader().await?;
+            let approval = reader.approval(engine, id).await?;
+            drop(reader);
+            match approval.filter(|approval| approval.person_id == whose) {
+                None => return given_up("the request is gone"),
+                Some(approval) if kind == Kind::Asked && approval.state != State::Pending => {
+                    return given_up("the request has ended");
+                }
+                Some(approval) => of_request(kind, &approval, engine.now()),
+            }
+        }
     };
-    let payload = payload(claimed.kind, &approval);
     let push = Push {
         endpoint: &target.endpoint,
         keys: &target.keys,
-        payload: payload.as_bytes(),
-        ttl_s,
-        urgency,
-        topic: Some(&Topic::of(&approval.id)),
+        payload: message.payload.as_bytes(),
+        ttl_s: message.ttl_s,
+        urgency: message.urgency,
+        topic: Some(&message.topic),
     };
     let contact = &engine.settings.push_contact;
     let outcome = match send(engine, engine.keys.vapid(), contact, &push).await {
@@ -190,29 +204,63 @@ async fn carry_out(engine: &Engine, claimed: &Claimed) -> Result<End, storage::E
     })
 }
 
-/// What our worker shows. The words are ours; the agent chose none but its name,
-/// as it is registered.
-fn payload(kind: Kind, approval: &Approval) -> String {
+/// What our worker shows of a request. The words are ours; the agent chose none
+/// but its name, as it is registered.
+fn of_request(kind: Kind, approval: &Approval, now: i64) -> Message {
     let cut = |text: &str| text.chars().take(200).collect::<String>();
     let (agent, what) = (cut(&approval.shown.agent), cut(&approval.shown.title));
-    let title = match (kind, approval.state) {
-        (Kind::Asked, _) | (Kind::Ended, State::Pending) => format!("{agent} asks"),
-        (Kind::Ended, State::Approved | State::Consumed) => "Already approved".to_owned(),
-        (Kind::Ended, State::Denied) => "Already denied".to_owned(),
-        (Kind::Ended, State::Expired) => "Nobody decided in time".to_owned(),
-        (Kind::Ended, State::Cancelled) => format!("{agent} took the request back"),
+    let asked = kind == Kind::Asked;
+    let title = match approval.state {
+        _ if asked => format!("{agent} asks"),
+        State::Pending => format!("{agent} asks"),
+        State::Approved | State::Consumed => "Already approved".to_owned(),
+        State::Denied => "Already denied".to_owned(),
+        State::Expired => "Nobody decided in time".to_owned(),
+        State::Cancelled => format!("{agent} took the request back"),
     };
-    json!({
+    let payload = json!({
         "kind": kind.word(),
         "approval": approval.id,
+        "url": format!("/approve/{}", approval.id),
         "title": title,
         "body": what,
         "open": "Look at it",
         "deny": "Deny",
         "denied": "Denied. Nothing is done.",
         "expires_at": approval.expires_at,
-    })
-    .to_string()
+    });
+    let left_s = (approval.expires_at - now) / 1000;
+    Message {
+        payload: payload.to_string(),
+        ttl_s: if asked {
+            u32::try_from(left_s).unwrap_or(0).max(1)
+        } else {
+            ENDED_TTL_S
+        },
+        urgency: if asked {
+            Urgency::High
+        } else {
+            Urgency::Normal
+        },
+        topic: Topic::of(&approval.id),
+    }
+}
+
+/// What our worker shows when a recovery code gave a device: whoever did not do
+/// that has a day to remove it.
+fn of_device() -> Message {
+    let payload = json!({
+        "kind": Kind::Device.word(),
+        "url": "/devices",
+        "title": "A recovery code was used",
+        "body": "It set up a device, which counts in a day. If that was not you, remove it now.",
+    });
+    Message {
+        payload: payload.to_string(),
+        ttl_s: u32::try_from(HOLD_MS / 1000).unwrap_or(ENDED_TTL_S),
+        urgency: Urgency::High,
+        topic: Topic::of("device"),
+    }
 }
 
 /// Forgets notices that were settled a week ago and browsers that were dropped
@@ -258,7 +306,7 @@ impl Tx {
             .active_subscriptions(engine, &approval.person_id)
             .await?;
         for browser in browsers {
-            self.insert_notice(&approval.id, &browser.shown.id, Kind::Asked)
+            self.insert_notice(Some(&approval.id), &browser.shown.id, Kind::Asked)
                 .await?;
         }
         Ok(())
@@ -286,7 +334,20 @@ impl Tx {
         .await?;
         for row in told {
             let subscription: String = row.get("subscription_id")?;
-            self.insert_notice(approval_id, &subscription, Kind::Ended)
+            self.insert_notice(Some(approval_id), &subscription, Kind::Ended)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A recovery code gave the person a device: every browser of theirs is told.
+    pub(crate) async fn notices_of_device(
+        &mut self,
+        engine: &Engine,
+        person_id: &str,
+    ) -> Result<(), storage::Error> {
+        for browser in self.active_subscriptions(engine, person_id).await? {
+            self.insert_notice(None, &browser.shown.id, Kind::Device)
                 .await?;
         }
         Ok(())
@@ -294,7 +355,7 @@ impl Tx {
 
     async fn insert_notice(
         &mut self,
-        approval_id: &str,
+        approval_id: Option<&str>,
         subscription_id: &str,
         kind: Kind,
     ) -> Result<(), storage::Error> {

@@ -101,6 +101,17 @@ impl Tx {
         rows.iter().map(|row| Kept::from_row(engine, row)).collect()
     }
 
+    /// The active subscription, read only.
+    pub(super) async fn active_subscription(
+        &mut self,
+        engine: &Engine,
+        id: &str,
+    ) -> Result<Option<Kept>, storage::Error> {
+        let sql = "select * from push_subscriptions where id = $1 and state = 'active'";
+        let row = self.optional(sql, vec![id.into()]).await?;
+        row.map(|row| Kept::from_row(engine, &row)).transpose()
+    }
+
     /// The active subscription, and nobody else changes it until this write ends.
     pub(super) async fn hold_subscription(
         &mut self,

@@ -248,17 +248,19 @@ pub async fn targets(engine: &Engine, person_id: &str) -> Result<Vec<Target>, Su
     Ok(targets)
 }
 
-/// What it takes to send to one browser of this person; `None` if it is told no more.
+/// Whose a browser is and what it takes to send to it; `None` if it is told no more.
 pub(super) async fn target(
     engine: &Engine,
-    person_id: &str,
     id: &str,
-) -> Result<Option<Target>, SubscribeError> {
+) -> Result<Option<(String, Target)>, SubscribeError> {
     let mut reader = engine.store.reader().await?;
-    let all = reader.active_subscriptions(engine, person_id).await?;
+    let kept = reader.active_subscription(engine, id).await?;
     drop(reader);
-    match all.into_iter().find(|kept| kept.shown.id == id) {
-        Some(kept) => opened(engine, kept).await.map(Some),
+    match kept {
+        Some(kept) => {
+            let person = kept.shown.person_id.clone();
+            Ok(Some((person, opened(engine, kept).await?)))
+        }
         None => Ok(None),
     }
 }

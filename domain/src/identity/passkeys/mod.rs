@@ -7,7 +7,8 @@
 //!   stays so when all were revoked: whoever has the password alone never
 //!   gets in beside an owner of passkeys.
 //! - A passkey from a recovery code is on hold for 24 hours ([`HOLD_MS`]) and
-//!   proves nothing until then; its event says so. Nobody is sent a notice of it yet.
+//!   proves nothing until then; its event says so, and every browser of
+//!   the person is told at once.
 //! - A challenge is answered once, within five minutes, by the session that
 //!   asked. A refused answer uses it up as well.
 //! - An authenticator whose counter does not go on is refused: it may have

@@ -290,6 +290,9 @@ pub async fn finish_registration(
                 tx.insert_passkey(&engine, &passkey).await?;
                 note_first(tx, &engine, &passkey.person_id).await?;
                 tx.record(added(&passkey));
+                if hold {
+                    tx.notices_of_device(&engine, &passkey.person_id).await?;
+                }
                 let new_codes =
                     tx.recovery_codes_left(&engine, &passkey.person_id).await? == 0 && !hold;
                 if new_codes {
