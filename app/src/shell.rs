@@ -81,6 +81,7 @@ pub(crate) enum Place {
     People,
     Clients,
     Connections,
+    Policies,
     Audit,
 }
 
@@ -117,7 +118,7 @@ const EVERYBODY: [Entry; 6] = [
     entry(Place::Devices, "/devices", "nav-devices", Icon::Device),
 ];
 
-const ADMINS: [Entry; 4] = [
+const ADMINS: [Entry; 5] = [
     entry(Place::People, "/admin/people", "nav-people", Icon::People),
     entry(
         Place::Clients,
@@ -130,6 +131,12 @@ const ADMINS: [Entry; 4] = [
         "/admin/connections",
         "nav-connections",
         Icon::Connections,
+    ),
+    entry(
+        Place::Policies,
+        "/admin/policies",
+        "nav-policies",
+        Icon::Policies,
     ),
     entry(Place::Audit, "/admin/audit", "nav-audit", Icon::Audit),
 ];

@@ -61,6 +61,8 @@ pub struct Settings {
     pub rotate_keys_days: u32,
     /// Whose approvals of weight need a passkey.
     pub passkey_policy: approval::PasskeyPolicy,
+    /// Policies of the configuration file; [`approval::policies::configured`] makes them.
+    pub policies: Vec<approval::policies::Policy>,
     /// Where operators of push services may write to: `mailto:` or `https:`.
     pub push_contact: String,
 }

@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::approval::PasskeyPolicy;
+use crate::approval::policies::Policy;
 use crate::clock::ManualClock;
 use crate::identity::{self, NewPerson, Person, Role};
 use crate::ids::{Rng, SeededRng};
@@ -168,6 +169,7 @@ fn settings(issuer: &str) -> Settings {
         quotas: Quotas::default(),
         rotate_keys_days: 90,
         passkey_policy: PasskeyPolicy::Enrolled,
+        policies: Vec::new(),
         push_contact: "mailto:ops@attorn.test".to_owned(),
         sign_in: Vec::new(),
     }
@@ -237,6 +239,15 @@ impl Bench {
     pub async fn with_passkeys_needed() -> Self {
         Self::with(ISSUER, |settings| {
             settings.passkey_policy = PasskeyPolicy::Always;
+        })
+        .await
+    }
+
+    /// As [`Bench::new`], with these policies in its configuration file.
+    pub async fn with_policies(policies: Vec<Policy>) -> Self {
+        Self::deciding(Settings {
+            policies,
+            ..settings(ISSUER, Quotas::default(), Vec::new())
         })
         .await
     }

@@ -70,7 +70,7 @@ test('every page of a person looks right', async ({ page, attorn, request }) => 
 test('every page of an admin looks right', async ({ page, attorn }) => {
   test.setTimeout(120_000);
   await signIn(page, attorn.admin);
-  for (const name of ['people', 'clients', 'connections', 'audit']) {
+  for (const name of ['people', 'clients', 'connections', 'policies', 'audit']) {
     await page.goto(`/admin/${name}`);
     await look(page, `admin-${name}`);
   }

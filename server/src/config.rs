@@ -5,8 +5,12 @@
 //! and has a section separator but names no key is warned about with the key
 //! it may have meant.
 
+mod policies;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+
+pub use policies::ConfiguredPolicy;
 
 use domain::approval::PasskeyPolicy;
 use domain::identity::upstream::Upstream;
@@ -261,6 +265,8 @@ pub struct Approvals {
     pub passkey: PasskeyPolicy,
     /// Where operators of push services may write to (RFC 8292 §2.1).
     pub push_contact: Option<String>,
+    /// Policies that are changed only here.
+    pub policies: Vec<ConfiguredPolicy>,
 }
 
 impl Default for Approvals {
@@ -268,6 +274,7 @@ impl Default for Approvals {
         Self {
             passkey: PasskeyPolicy::Enrolled,
             push_contact: None,
+            policies: Vec::new(),
         }
     }
 }

@@ -80,6 +80,7 @@ pub async fn engine_at(config: &Config, database: Location) -> Result<Engine, Er
             quotas: config.limits,
             rotate_keys_days: config.keys.rotate_days,
             passkey_policy: config.approvals.passkey,
+            policies: config.approvals.policies().map_err(Error::new)?,
             push_contact: config.push_contact(),
             sign_in: config
                 .sign_in

@@ -64,6 +64,12 @@ pub struct ApprovalPage {
     pub run_href: Option<String>,
     /// How it is approved, if only a passkey may.
     pub signing: Option<Signing>,
+    /// Whether the number that the agent shows must be typed.
+    pub numbered: bool,
+    /// Whether a policy forbids approving it.
+    pub forbidden: bool,
+    /// The names of the policies that applied when it was asked, as a list.
+    pub policies: Option<String>,
 }
 
 /// How a request is approved with a passkey.
@@ -78,6 +84,8 @@ pub struct Signing {
     pub shown: String,
     /// Until when the person's devices are on hold, if they are.
     pub on_hold: Option<Stamp>,
+    /// Whether only a passkey that cannot leave its device will do.
+    pub device_bound: bool,
 }
 
 /// The approvals that wait for the person who asks.
@@ -153,26 +161,28 @@ pub(crate) mod ssr {
         let embedded = client.is_some_and(|client| client.embedded);
         let mut page = show(&approval, embedded, seen.engine.now());
         if approval.state == State::Pending {
-            page.signing = signing(seen, &approval).await?;
+            let signing = approval::signing(&seen.engine, &approval).await?;
+            page.forbidden = signing.forbidden;
+            page.signing = signed_by(seen, &approval, signing);
         }
         Ok(page)
     }
 
-    async fn signing(seen: &Seen, approval: &Approval) -> Result<Option<Signing>, Problem> {
-        let signing = approval::signing(&seen.engine, approval).await?;
+    fn signed_by(seen: &Seen, approval: &Approval, signing: approval::Signing) -> Option<Signing> {
         if !signing.needed {
-            return Ok(None);
+            return None;
         }
         let signed = approval::challenge(&seen.engine, approval, Decision::Approve);
         let now = seen.engine.now();
-        Ok(Some(Signing {
+        Some(Signing {
             options: signing
                 .challenge
                 .map(|challenge| challenge.to_json().to_string()),
             decision: String::from_utf8_lossy(&signed.bytes()).into_owned(),
             shown: approval.shown.canonical(),
             on_hold: signing.on_hold_until.map(|until| stamp(now, until)),
-        }))
+            device_bound: signing.device_bound,
+        })
     }
 
     pub fn show(approval: &Approval, embedded: bool, now: i64) -> ApprovalPage {
@@ -207,6 +217,10 @@ pub(crate) mod ssr {
                 .as_ref()
                 .map(|run| format!("/agent/runs/{run}")),
             signing: None,
+            numbered: approval.in_force.number.is_some(),
+            forbidden: false,
+            policies: (!approval.in_force.policies.is_empty())
+                .then(|| approval.in_force.policies.join(" · ")),
         }
     }
 
@@ -271,6 +285,7 @@ pub(crate) mod ssr {
             (State::Approved | State::Consumed, Some(CallState::Sending)) => t("verdict-sending"),
             (State::Approved, None) => tv("verdict-approved", &[("agent", agent)]),
             (State::Consumed, None) => tv("verdict-consumed", &[("agent", agent)]),
+            (State::Denied, _) if approval.in_force.is_out_of_tries() => t("verdict-wrong-number"),
             (State::Denied, _) => tv("verdict-denied", &[("agent", agent)]),
             (State::Expired, _) => t("verdict-expired"),
             (State::Cancelled, _) => tv("verdict-cancelled", &[("agent", agent)]),

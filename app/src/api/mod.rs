@@ -7,6 +7,7 @@ pub mod activity;
 pub mod admin;
 pub mod approvals;
 pub mod devices;
+pub mod policies;
 pub mod runs;
 
 use serde::{Deserialize, Serialize};

@@ -5,8 +5,9 @@ use leptos::prelude::*;
 
 use super::devices::script;
 use super::{Asked, asked};
-use crate::api::approvals::{ApprovalPage, ssr};
-use crate::api::{Problem, Stamp, Tone};
+use crate::api::approvals::{ApprovalPage, Signing, ssr};
+use crate::api::{Problem, Tone};
+use crate::context::FormState;
 use crate::parts::{Icon, facts, form_banner, icon, mark, pill, when};
 use crate::shell::alone;
 use crate::words::{t, tv};
@@ -50,12 +51,20 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
                         )
                     },
                     (t("decide-id"), view! { <code>{approval.id.clone()}</code> }.into_any()),
-                ],
+                ]
+                    .into_iter()
+                    .chain(
+                        approval
+                            .policies
+                            .clone()
+                            .map(|names| (t("decide-policies"), names.into_any())),
+                    )
+                    .collect(),
             )}
         </div>
     };
     let foot = if approval.pending {
-        deciders(&approval)
+        deciders(&approval, &asked.form)
     } else {
         ways_on(&approval)
     };
@@ -106,12 +115,19 @@ fn asker(approval: &ApprovalPage) -> AnyView {
     .into_any()
 }
 
-fn deciders(approval: &ApprovalPage) -> AnyView {
+fn deciders(approval: &ApprovalPage, form: &FormState) -> AnyView {
     let signing = approval.signing.as_ref();
-    let options = signing.and_then(|signing| signing.options.clone());
+    let options = signing
+        .filter(|_| !approval.forbidden)
+        .and_then(|signing| signing.options.clone());
     let with_passkey = options.is_some();
     // Where nothing that counts can approve it: only Deny, and why.
-    let stuck = signing.filter(|_| !with_passkey);
+    let stuck = if approval.forbidden {
+        Some(view! { <p class="field-hint">{t("decide-forbidden")}</p> }.into_any())
+    } else {
+        signing.filter(|_| !with_passkey).map(unable)
+    };
+    let number = (approval.numbered && stuck.is_none()).then(|| number(form));
     let approve = stuck.is_none().then(|| {
         view! {
             <button
@@ -148,14 +164,20 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
             data-decision=signing.map(|signing| signing.decision.clone())
             data-shown=signing.map(|signing| signing.shown.clone())
         >
-            {how} {stuck.map(|signing| unable(signing.on_hold.as_ref()))} <details>
+            {number} {how} {stuck} <details>
                 <summary>{t("decide-why")}</summary>
                 <label class="field">
                     <span class="field-hint">{t("decide-why-hint")}</span>
                     <input class="input" type="text" name="why" maxlength="200" />
                 </label>
             </details> <div class=columns>
-                <button class="button large" type="submit" name="decision" value="deny">
+                <button
+                    class="button large"
+                    type="submit"
+                    name="decision"
+                    value="deny"
+                    formnovalidate
+                >
                     {t("decide-deny")}
                 </button>
                 {approve}
@@ -166,19 +188,68 @@ fn deciders(approval: &ApprovalPage) -> AnyView {
     .into_any()
 }
 
+/// The number that the agent shows: who never asked the agent for anything
+/// does not know it.
+fn number(form: &FormState) -> AnyView {
+    let error = form.error("number");
+    let described = if error.is_some() {
+        "number-error number-hint"
+    } else {
+        "number-hint"
+    };
+    view! {
+        <div class="field">
+            <label for="number">{t("decide-number")}</label>
+            <input
+                class="input"
+                id="number"
+                name="number"
+                type="text"
+                inputmode="numeric"
+                pattern="[0-9]{2}"
+                maxlength="2"
+                autocomplete="off"
+                required
+                aria-invalid=error.is_some().then_some("true")
+                aria-describedby=described
+            />
+            {error
+                .map(|words| {
+                    view! {
+                        <p class="field-error" id="number-error">
+                            {icon(Icon::Warning)}
+                            {words}
+                        </p>
+                    }
+                })}
+            <p class="field-hint" id="number-hint">
+                {t("decide-number-hint")}
+            </p>
+        </div>
+    }
+    .into_any()
+}
+
 /// Why this person cannot approve it now.
-fn unable(on_hold: Option<&Stamp>) -> AnyView {
-    match on_hold {
+fn unable(signing: &Signing) -> AnyView {
+    match &signing.on_hold {
         Some(until) => view! {
             <p class="field-hint">{t("decide-on-hold")} " " {when(until)}</p>
         }
         .into_any(),
-        None => view! {
-            <p class="field-hint">
-                {t("decide-no-device")} " " <a href="/devices">{t("decide-set-up-device")}</a>
-            </p>
+        None => {
+            let why = if signing.device_bound {
+                "decide-no-bound-device"
+            } else {
+                "decide-no-device"
+            };
+            view! {
+                <p class="field-hint">
+                    {t(why)} " " <a href="/devices">{t("decide-set-up-device")}</a>
+                </p>
+            }
+            .into_any()
         }
-        .into_any(),
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `/accounts/{id}` | `/accounts/{id}/unlink`, `/accounts/{id}/default` | |
 //! | `/accounts/{id}` | `/permissions/{id}` | `action` = `pause`, `resume`, `revoke`; `return_to` |
 //! | `/connected-accounts/connect` | the same | `ticket`; `account` = an account, `new`; `decision` = `continue`, `cancel` |
-//! | `/approve/{id}` | the same | `decision` = `approve`, `deny`; `passkey` (what the browser answered) |
+//! | `/approve/{id}` | the same | `decision` = `approve`, `deny`; `passkey` (what the browser answered), `number` |
 //! | `/devices` | the same | `name`, `passkey` |
 //! | `/devices` | `/devices/notices`, `/devices/notices/{id}/remove` | `browser`, `endpoint`, `p256dh`, `auth`; nothing |
 //! | `/devices` | `/devices/codes`, `/devices/{id}/remove` | `passkey`; nothing |
@@ -26,6 +26,9 @@
 //! | `/admin/clients` | the same | `name`, `kind` = `confidential`, `public`; `access_mode` = `none`, `call`, `release`; `grant_types` (repeated), `redirect_uris`, `audiences` (one a line) |
 //! | `/admin/clients` | `/admin/clients/{id}/state`, `/admin/clients/{id}/secret` | `state` = `active`, `frozen` |
 //! | `/admin/connections` | the same | `id`, `provider`, `client_id`, `client_secret`, `scopes` (separated by spaces) |
+//! | `/admin/policies` | `/admin/policies/approving` | `name`, `client`, `details_type`, `passkey`, `match_number`, `forbidden`; `do` = `add`, `try` |
+//! | `/admin/policies` | `/admin/policies/calling` | `call_name`, `call_client`, `connection`, `methods`, `path`; `do` |
+//! | `/admin/policies` | `/admin/policies/{id}/remove` | |
 //!
 //! What a page reads from its address: `/accounts?linked={account}`,
 //! `?unlinked=1&until={ms}`, `/devices?added={passkey}`, `?removed=1`, `?notices=on|off`, `?link=denied|failed|invalid&connection=`;
@@ -49,6 +52,7 @@ mod device;
 mod devices;
 mod link;
 mod overview;
+mod policies;
 mod problem;
 mod settings;
 mod sign_in;
@@ -98,6 +102,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/admin/people") view=admin::people ssr=SsrMode::Async />
                 <Route path=path!("/admin/clients") view=clients::page ssr=SsrMode::Async />
                 <Route path=path!("/admin/connections") view=connections::page ssr=SsrMode::Async />
+                <Route path=path!("/admin/policies") view=policies::page ssr=SsrMode::Async />
                 <Route path=path!("/admin/audit") view=audit::page ssr=SsrMode::Async />
             </FlatRoutes>
         </Router>

@@ -14,6 +14,7 @@ pub enum Icon {
     People,
     Clients,
     Connections,
+    Policies,
     Audit,
     Device,
     Settings,
@@ -54,6 +55,9 @@ impl Icon {
             }
             Self::Clients => {
                 "M10 6.5a3.2 3.2 0 1 1-1.1-2.4 M7.4 7.8 2.6 12.6v1.2h1.8l.6-1.3h1.3l.5-1.5 M11.2 4.8h2.6 M12.5 3.5v2.6"
+            }
+            Self::Policies => {
+                "M2.5 4.5h5 M11.5 4.5h2 M9.500 6.300a1.8 1.8 0 1 0 0-3.6 1.8 1.8 0 0 0 0 3.6Z M2.5 11.500h2 M8.500 11.500h5 M6.500 13.300a1.8 1.8 0 1 0 0-3.6 1.8 1.8 0 0 0 0 3.6Z"
             }
             Self::Connections => {
                 "M5.5 2v3 M10.5 2v3 M3.8 5h8.4v2.2a4.2 4.2 0 0 1-8.4 0Z M8 11.4V14"

@@ -9,9 +9,10 @@ use super::ask_error::AskError;
 use super::binding::BindingMessage;
 use super::call::ExactCall;
 use super::decide::event;
+use super::policies::{self, InForce};
 use super::read::Approval;
 use super::render::{self, Shown};
-use super::signing;
+use super::signing::Needed;
 use super::sql::Kept;
 use super::state::State;
 use super::types::{self, Details};
@@ -120,10 +121,17 @@ pub struct Asked {
     pub auth_req_id: Secret<String>,
     /// The public id, as in `/approve/{id}`.
     pub approval_id: String,
+    /// What the agent shows, where the person must type it.
+    pub matching_number: Option<String>,
     /// Seconds until it expires.
     pub expires_in_s: i64,
     /// Seconds between polls.
     pub interval_s: i64,
+}
+
+/// Two digits, each as likely as the others but for less than one in a thousand.
+fn matching_number(random: [u8; 4]) -> String {
+    format!("{:02}", u32::from_be_bytes(random) % 100)
 }
 
 /// Scopes every client may have (OpenID Connect Core §5.4, §11).
@@ -200,13 +208,24 @@ pub async fn ask_showing(
     let pair = format!("{} {}", client.id, person.id);
     engine.limits.count(Limit::Approval, &pair)?;
     let audience = audience(engine, client, ask.audience.as_deref(), &entries)?;
+    let normal = entries.iter().map(Details::normal).collect();
+    let types = types::names(&normal);
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    let policies = policies::in_force(engine).await?;
+    let (demands, names) = policies.approving(&client.id, &types);
+    if demands.forbidden {
+        return Err(AskError::BlockedByPolicy);
+    }
     let (call, shown) = compile(engine, client, &person, &ask.scopes, &entries).await?;
     let auth_req_id = engine.new_token("att_ar");
     let hash = engine
         .keys
         .hash("auth_req_id", auth_req_id.expose().as_bytes());
     let now = engine.now();
-    let needs_passkey = signing::is_needed(engine, &person, &shown);
+    let needed = Needed::of(engine, Some(&person), &shown, demands);
+    let number = demands
+        .match_number
+        .then(|| matching_number(ids::random(&*engine.rng)));
     let approval = Approval {
         id: ids::id("apr", now, &*engine.rng),
         client_id: client.id.clone(),
@@ -215,14 +234,20 @@ pub async fn ask_showing(
         run_id: ask.run_id,
         scopes: ask.scopes,
         audience,
-        details: entries.iter().map(Details::normal).collect(),
+        details: normal,
         details_type: entries.first().map(|entry| entry.type_name().to_owned()),
         call_digest: call.as_ref().map(ExactCall::digest),
         call,
         shown,
         binding_message: binding_message.map(BindingMessage::into_text),
         nonce: ids::random(&*engine.rng),
-        needs_passkey,
+        needs_passkey: needed.passkey,
+        in_force: InForce {
+            device_bound: needed.device_bound,
+            number: number.clone(),
+            wrong_numbers: 0,
+            policies: names,
+        },
         state: State::Pending,
         state_reason: None,
         interval_s: INTERVAL_S,
@@ -240,6 +265,7 @@ pub async fn ask_showing(
     Ok(Asked {
         auth_req_id,
         approval_id,
+        matching_number: number,
         expires_in_s,
         interval_s: INTERVAL_S,
     })

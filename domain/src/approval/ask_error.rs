@@ -28,6 +28,9 @@ pub enum AskError {
     /// The details are malformed or of a type not known here.
     #[error("{0}")]
     InvalidDetails(String),
+    /// A policy forbids what was asked for; the person was not asked.
+    #[error("a policy forbids this")]
+    BlockedByPolicy,
     /// The details need an account that the person must link first.
     #[error("the person has linked no account for this")]
     AccountRequired {
@@ -99,7 +102,8 @@ impl AskError {
             Self::UnknownUser => ("unknown_user_id", 400),
             Self::InvalidBindingMessage(_) => ("invalid_binding_message", 400),
             Self::InvalidDetails(_) => ("invalid_authorization_details", 400),
-            Self::AccountRequired { .. }
+            Self::BlockedByPolicy
+            | Self::AccountRequired { .. }
             | Self::PermissionRequired { .. }
             | Self::ReconnectRequired { .. } => ("access_denied", 403),
             Self::MissingUserCode => ("missing_user_code", 400),
@@ -115,6 +119,7 @@ impl AskError {
     #[must_use]
     pub const fn reason(&self) -> Option<&'static str> {
         match self {
+            Self::BlockedByPolicy => Some("blocked_by_policy"),
             Self::AccountRequired { .. } => Some("account_required"),
             Self::PermissionRequired { .. } => Some("permission_required"),
             Self::ReconnectRequired { .. } => Some("reconnect_required"),

@@ -3,8 +3,10 @@
 use std::str::FromStr;
 
 use super::binding::is_deceptive;
+use super::policies::WRONG_NUMBERS;
 use super::read::find_by_auth_req;
 use super::read::{Approval, DecisionMade};
+use super::redeem::WRONG_NUMBER;
 use super::signing::sign;
 use super::sql::Kept;
 use super::state::{Change, State};
@@ -96,6 +98,8 @@ pub struct Decide {
     pub address: Option<String>,
     /// With which program; cut at 300 characters.
     pub user_agent: Option<String>,
+    /// The number that the person typed, where the agent shows one.
+    pub number: Option<String>,
 }
 
 /// Why a decision does not count.
@@ -116,6 +120,19 @@ pub enum DecideError {
     /// Only a passkey of the person may approve it.
     #[error("this request can only be approved with a passkey")]
     NeedsPasskey,
+    /// Only a passkey that cannot leave its device may approve it.
+    #[error("this request can only be approved with a passkey that stays on its device")]
+    NeedsDeviceBound,
+    /// A policy forbids approving it.
+    #[error("a policy forbids approving this request")]
+    Forbidden,
+    /// The number is not the one the agent shows. After the last one the
+    /// request is denied.
+    #[error("this is not the number that the agent shows")]
+    WrongNumber {
+        /// How many more may be typed.
+        left: u8,
+    },
     /// The passkey's answer does not count. Nothing was decided.
     #[error(transparent)]
     Passkey(PasskeyError),
@@ -131,6 +148,9 @@ enum Done {
     Already(State),
     Expired,
     NeedsPasskey,
+    NeedsDeviceBound,
+    Forbidden,
+    WrongNumber(u8),
     Refused(PasskeyError),
 }
 
@@ -273,6 +293,9 @@ async fn decide_with(
         Done::Already(State::Expired) | Done::Expired => Err(DecideError::Expired),
         Done::Already(state) => Err(DecideError::AlreadyDecided { state }),
         Done::NeedsPasskey => Err(DecideError::NeedsPasskey),
+        Done::NeedsDeviceBound => Err(DecideError::NeedsDeviceBound),
+        Done::Forbidden => Err(DecideError::Forbidden),
+        Done::WrongNumber(left) => Err(DecideError::WrongNumber { left }),
         Done::Refused(refused) => Err(DecideError::Passkey(refused)),
     }
 }
@@ -284,6 +307,10 @@ async fn decide_within(
     answer: Option<&Answer>,
     said: Option<&str>,
 ) -> Result<Done, storage::Error> {
+    if decide.number.is_some() {
+        // One after the other: wrong ones are counted.
+        tx.hold_approval(&decide.approval_id).await?;
+    }
     let Some(mut kept) = tx.approval_kept(engine, &decide.approval_id).await? else {
         return Ok(Done::NotFound);
     };
@@ -304,8 +331,18 @@ async fn decide_within(
         return Ok(Done::Already(refused.state));
     }
     if decide.decision == Decision::Approve {
-        // From now on by the row alone, whatever settings say later.
-        kept.approval.needs_passkey = kept.approval.needs_signature(tx, engine).await?;
+        let needed = kept.approval.needed(tx, engine).await?;
+        if needed.forbidden {
+            return Ok(Done::Forbidden);
+        }
+        // From now on by the row alone, whatever settings and policies say later.
+        kept.approval.needs_passkey = needed.passkey;
+        kept.approval.in_force.device_bound = needed.device_bound;
+        if let Some(number) = &kept.approval.in_force.number
+            && decide.number.as_ref() != Some(number)
+        {
+            return wrong_number(tx, engine, kept, decide.number.is_some()).await;
+        }
     }
     let signed = match answer {
         None if kept.approval.needs_passkey && change == Change::Approve => {
@@ -313,6 +350,13 @@ async fn decide_within(
         }
         None => None,
         Some(answer) => match sign(tx, engine, &kept.approval, decide.decision, answer).await? {
+            Ok((_, used))
+                if decide.decision == Decision::Approve
+                    && kept.approval.in_force.device_bound
+                    && !used.passkey.device_bound =>
+            {
+                return Ok(Done::NeedsDeviceBound);
+            }
             Ok(signed) => Some(signed),
             Err(refused) => return Ok(Done::Refused(refused)),
         },
@@ -343,6 +387,36 @@ async fn decide_within(
     }
     tx.record(event);
     Ok(Done::Moved(Box::new(approval)))
+}
+
+/// Counts a number that was typed and is wrong; the last one denies the request.
+async fn wrong_number(
+    tx: &mut Tx,
+    engine: &Engine,
+    mut kept: Kept,
+    is_typed: bool,
+) -> Result<Done, storage::Error> {
+    let before = kept.approval.in_force.wrong_numbers;
+    if !is_typed {
+        return Ok(Done::WrongNumber(WRONG_NUMBERS.saturating_sub(before)));
+    }
+    let typed = before.saturating_add(1);
+    kept.approval.in_force.wrong_numbers = typed;
+    let left = WRONG_NUMBERS.saturating_sub(typed);
+    if left > 0 {
+        let state = kept.approval.state;
+        if !tx.move_approval(engine, state, &kept).await? {
+            return Ok(Done::NotFound);
+        }
+        return Ok(Done::WrongNumber(left));
+    }
+    match carry_out(tx, engine, kept, Change::Deny, None).await? {
+        Ok((_, event)) => {
+            tx.record(event.data("reason", WRONG_NUMBER));
+            Ok(Done::WrongNumber(0))
+        }
+        Err(state) => Ok(Done::Already(state)),
+    }
 }
 
 /// What the log says of a decision. With the evidence's digest in it, the log

@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::policies;
 use super::read::Approval;
 use crate::storage::{Feed, Heed, Signal};
 
@@ -55,10 +56,11 @@ impl Known {
     }
 }
 
-/// Requests that wait.
+/// Requests that wait, and the policies in force.
 pub struct Memory {
     feed: Feed,
     pending: Arc<Pending>,
+    pub(super) policies: policies::Memory,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl Memory {
         Self {
             feed: feed.clone(),
             pending,
+            policies: policies::Memory::new(feed),
         }
     }
 

@@ -16,6 +16,7 @@
 //! - Where a passkey is needed ([`PasskeyPolicy`]), its signature over exactly
 //!   this is kept, and judged again before a token is issued and before a call
 //!   is sent.
+//! - What policies ask for ([`policies`]) is fixed when a request is made.
 //! - A row carries a MAC over everything in it; one that was changed by
 //!   another hand is refused on load.
 
@@ -29,6 +30,7 @@ mod execute;
 mod fuzz;
 mod lookalikes;
 mod memory;
+pub mod policies;
 pub mod push;
 mod read;
 mod redeem;

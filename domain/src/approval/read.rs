@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::call::ExactCall;
 use super::decide::{Channel, Decision};
+use super::policies::InForce;
 use super::render::Shown;
 use super::state::State;
 use crate::Engine;
@@ -42,6 +43,8 @@ pub struct Approval {
     pub nonce: [u8; 16],
     /// Whether only a passkey of the person may approve it.
     pub needs_passkey: bool,
+    /// What policies ask for beside that.
+    pub in_force: InForce,
     /// Where it stands; a pending one whose time is up reads as expired.
     pub state: State,
     /// Why it was denied or cancelled, where somebody said so.

@@ -10,6 +10,9 @@ use crate::Engine;
 use crate::ids;
 use crate::storage::{self, Tx};
 
+/// Why a request is denied after wrong numbers.
+pub(super) const WRONG_NUMBER: &str = "wrong_number";
+
 /// An approval may still be redeemed this long after a decision in its last
 /// moment, in milliseconds: a client that polls as it was told must not lose
 /// an answer that the person gave in time.
@@ -34,7 +37,8 @@ pub enum RedeemError {
     /// `access_denied`
     #[error("the request was refused: {reason}")]
     AccessDenied {
-        /// `denied`, `cancelled`; `blocked`: the person is locked or the client
+        /// `denied`, `cancelled`; `wrong_number`: who decided did not know the
+        /// number that the agent shows; `blocked`: the person is locked or the client
         /// frozen; `unsigned`: it needs a passkey's signature and has none that counts.
         reason: &'static str,
         /// What the person said about it, if they said anything.
@@ -114,6 +118,9 @@ pub(crate) async fn poll(
                 Box::pin(async move { expire_within(tx, &engine, &id).await })
             })
             .await?;
+    }
+    if approval.in_force.is_out_of_tries() {
+        return Err(RedeemError::refused(WRONG_NUMBER, None));
     }
     ended(approval.state, said(&approval))?;
     Ok(approval)

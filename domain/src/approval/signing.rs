@@ -1,16 +1,19 @@
 //! Decisions that a passkey signs: what is signed, when it must be, and the
 //! proof that is judged again before anything is given out.
 //!
-//! What needs a passkey is said by the deployment's settings, by the person's
-//! row (they ever had one) and by the approval's own row; the rows carry MACs.
+//! What needs a passkey is said by the deployment's settings and policies, by
+//! the person's row (they ever had one) and by the approval's own row; the rows
+//! carry MACs.
 //! Whoever writes the database can take none of it back.
 
 use evidence::challenge::{Decision as Signed, DecisionChallenge};
 use evidence::decision::{DecisionEvidence, FORMAT};
 
 use super::decide::Decision;
+use super::policies::Demands;
 use super::read::Approval;
 use super::render::{EnforcedBy, Risk, Shown};
+use super::types;
 use crate::Engine;
 use crate::identity::Person;
 use crate::identity::passkeys::{self, Answer, CHALLENGE_MS, Challenge, PasskeyError, Used};
@@ -39,11 +42,34 @@ impl std::str::FromStr for PasskeyPolicy {
     }
 }
 
-/// Whether approving this needs a passkey of this person.
-pub(super) fn is_needed(engine: &Engine, person: &Person, shown: &Shown) -> bool {
-    of_weight(shown)
-        && (engine.settings.passkey_policy == PasskeyPolicy::Always
-            || person.passkeys_since.is_some())
+/// What approving takes by what stands now.
+#[derive(Clone, Copy)]
+pub(super) struct Needed {
+    /// A passkey of the person.
+    pub(super) passkey: bool,
+    /// One that cannot leave its device.
+    pub(super) device_bound: bool,
+    /// It may not be approved at all.
+    pub(super) forbidden: bool,
+}
+
+impl Needed {
+    /// By the settings, and by what policies ask for. Of nobody in particular
+    /// as of somebody who has a passkey.
+    pub(super) fn of(
+        engine: &Engine,
+        person: Option<&Person>,
+        shown: &Shown,
+        demands: Demands,
+    ) -> Self {
+        let has_one = person.is_none_or(|person| person.passkeys_since.is_some());
+        let always = engine.settings.passkey_policy == PasskeyPolicy::Always;
+        Self {
+            passkey: of_weight(shown) && (always || has_one) || demands.needs_passkey(has_one),
+            device_bound: demands.needs_device_bound(),
+            forbidden: demands.forbidden,
+        }
+    }
 }
 
 fn of_weight(shown: &Shown) -> bool {
@@ -79,6 +105,10 @@ pub fn challenge(engine: &Engine, approval: &Approval, decision: Decision) -> De
 pub struct Signing {
     /// Whether only a passkey may.
     pub needed: bool,
+    /// Whether only one that cannot leave its device may.
+    pub device_bound: bool,
+    /// Whether a policy forbids it.
+    pub forbidden: bool,
     /// What the browser asks the authenticator with; none if the person has no
     /// passkey that counts now.
     pub challenge: Option<Challenge>,
@@ -91,7 +121,10 @@ pub struct Signing {
 /// # Errors
 /// The database's.
 pub async fn signing(engine: &Engine, approval: &Approval) -> Result<Signing, storage::Error> {
-    let needed = approval.needs_passkey || needed_now(engine, approval).await?;
+    let needed = {
+        let mut reader = engine.store.reader().await?;
+        approval.needed(&mut reader, engine).await?
+    };
     let (all, now) = (
         passkeys::list(engine, &approval.person_id).await?,
         engine.now(),
@@ -100,12 +133,15 @@ pub async fn signing(engine: &Engine, approval: &Approval) -> Result<Signing, st
     let allow: Vec<_> = all
         .into_iter()
         .filter(|passkey| passkey.counts(now))
+        .filter(|passkey| passkey.device_bound || !needed.device_bound)
         .map(|passkey| (passkey.credential_id, passkey.transports))
         .collect();
     let party = passkeys::relying_party(engine).ok();
     let usable = !allow.is_empty();
     Ok(Signing {
-        needed,
+        needed: needed.passkey,
+        device_bound: needed.device_bound,
+        forbidden: needed.forbidden,
         challenge: party.filter(|_| usable).map(|party| Challenge {
             challenge: challenge(engine, approval, Decision::Approve).hash(),
             rp_id: party.id().to_owned(),
@@ -116,24 +152,27 @@ pub async fn signing(engine: &Engine, approval: &Approval) -> Result<Signing, st
     })
 }
 
-async fn needed_now(engine: &Engine, approval: &Approval) -> Result<bool, storage::Error> {
-    let mut reader = engine.store.reader().await?;
-    let person = reader.person_now(engine, &approval.person_id).await?;
-    Ok(person.is_none_or(|person| is_needed(engine, &person, &approval.shown)))
-}
-
 impl Approval {
-    /// Whether approving needs a passkey, by what stands now and what stood when it was asked.
-    pub(super) async fn needs_signature(
+    /// What approving takes, by what stands now and what stood when it was asked.
+    pub(super) async fn needed(
         &self,
         tx: &mut Tx,
         engine: &Engine,
-    ) -> Result<bool, storage::Error> {
-        if self.needs_passkey {
-            return Ok(true);
-        }
+    ) -> Result<Needed, storage::Error> {
+        let types = types::names(&self.details);
+        let types: Vec<&str> = types.iter().map(String::as_str).collect();
+        let (demands, _) = tx
+            .policies(engine)
+            .await?
+            .approving(&self.client_id, &types);
         let person = tx.person_now(engine, &self.person_id).await?;
-        Ok(person.is_none_or(|person| is_needed(engine, &person, &self.shown)))
+        let now = Needed::of(engine, person.as_ref(), &self.shown, demands);
+        let device_bound = now.device_bound || self.in_force.device_bound;
+        Ok(Needed {
+            passkey: now.passkey || self.needs_passkey || device_bound,
+            device_bound,
+            forbidden: now.forbidden,
+        })
     }
 }
 
@@ -180,7 +219,8 @@ pub(super) async fn is_proven(
     approval: &Approval,
 ) -> Result<bool, storage::Error> {
     let always = engine.settings.passkey_policy == PasskeyPolicy::Always;
-    if !(approval.needs_passkey || always && of_weight(&approval.shown)) {
+    let device_bound = approval.in_force.device_bound;
+    if !(approval.needs_passkey || device_bound || always && of_weight(&approval.shown)) {
         return Ok(true);
     }
     let expected = challenge(engine, approval, Decision::Approve);
@@ -193,6 +233,9 @@ pub(super) async fn is_proven(
             continue;
         };
         if evidence.challenge != expected || evidence.prove().is_err() {
+            continue;
+        }
+        if device_bound && evidence.backup_eligible {
             continue;
         }
         let (id, key) = (&evidence.credential_id, &evidence.public_key);

@@ -20,7 +20,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "select a.id, a.auth_req_hash, a.client_id, a.person_id, a.account_id, a.run_id, a.scopes, a.audience, \
-             a.details, a.details_type, a.exact_call, a.call_digest, a.shown, a.binding_message, a.nonce, a.needs_passkey, a.delivery, \
+             a.details, a.details_type, a.exact_call, a.call_digest, a.shown, a.binding_message, a.nonce, a.needs_passkey, a.in_force, a.delivery, \
              a.state, a.state_reason, a.interval_seconds, a.created_at, a.expires_at, a.decided_at, a.consumed_at, \
              a.mac, a.mac_key, c.state as call_state, c.started_at as call_started_at, \
              c.finished_at as call_finished_at, c.status as call_status, c.reason as call_reason \
@@ -62,7 +62,19 @@ fn covered(approval: &Approval, auth_req_hash: &[u8], delivery: Delivery) -> Vec
     if approval.needs_passkey {
         covered["needs_passkey"] = json!(true);
     }
+    if !approval.in_force.is_nothing() {
+        covered["in_force"] = json!(approval.in_force);
+    }
     canonical(&covered)
+}
+
+fn in_force(approval: &Approval) -> Value {
+    let in_force = &approval.in_force;
+    if in_force.is_nothing() {
+        Value::Text(None)
+    } else {
+        Json(in_force).into()
+    }
 }
 
 /// What the MAC of a decision covers: every column of it, the evidence by its digest.
@@ -169,6 +181,7 @@ impl Kept {
             binding_message: row.get("binding_message")?,
             nonce: nonce.try_into().map_err(|_| row.bad(TABLE, "nonce"))?,
             needs_passkey: row.get("needs_passkey")?,
+            in_force: row.json_option(TABLE, "in_force")?.unwrap_or_default(),
             state: row.word(TABLE, "state")?,
             state_reason: row.get("state_reason")?,
             interval_s: row.get("interval_seconds")?,
@@ -362,8 +375,8 @@ impl Tx {
             "insert into approvals (id, auth_req_hash, client_id, person_id, account_id, run_id, scopes, audience, \
              details, details_type, exact_call, call_digest, shown, binding_message, nonce, delivery, state, \
              state_reason, interval_seconds, created_at, expires_at, decided_at, consumed_at, mac, mac_key, \
-             needs_passkey) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-             $19, $20, $21, $22, $23, $24, $25, $26)",
+             needs_passkey, in_force) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+             $19, $20, $21, $22, $23, $24, $25, $26, $27)",
             vec![
                 (&approval.id).into(),
                 (&kept.auth_req_hash).into(),
@@ -395,7 +408,18 @@ impl Tx {
                 mac.into(),
                 mac_key.into(),
                 approval.needs_passkey.into(),
+                in_force(approval),
             ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Lets nobody else change a row until this write ends.
+    pub(super) async fn hold_approval(&mut self, id: &str) -> Result<(), Error> {
+        self.execute(
+            "update approvals set state = state where id = $1",
+            vec![id.into()],
         )
         .await?;
         Ok(())
@@ -413,7 +437,7 @@ impl Tx {
         let moved = self
             .swap(
                 "update approvals set state = $1, state_reason = $2, decided_at = $3, consumed_at = $4, mac = $5, \
-                 mac_key = $6, needs_passkey = $9 where id = $7 and state = $8 returning id",
+                 mac_key = $6, needs_passkey = $9, in_force = $10 where id = $7 and state = $8 returning id",
                 vec![
                     approval.state.word().into(),
                     (&approval.state_reason).into(),
@@ -424,6 +448,7 @@ impl Tx {
                     (&approval.id).into(),
                     from.word().into(),
                     approval.needs_passkey.into(),
+                    in_force(approval),
                 ],
             )
             .await?;

@@ -125,6 +125,10 @@ kinds! {
     PushSubscribed => "push.subscribed",
     /// A browser of a person is no longer told.
     PushUnsubscribed => "push.unsubscribed",
+    /// A policy was added.
+    PolicyAdded => "policy.added",
+    /// A policy was taken out.
+    PolicyRemoved => "policy.removed",
     /// An approval was asked for.
     ApprovalRequested => "approval.requested",
     /// An approval was given.

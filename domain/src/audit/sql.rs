@@ -125,6 +125,29 @@ const BY_TIME: &str = page!(
 );
 
 impl Tx {
+    /// What the newest events of a kind say in clear: several may be of the same
+    /// time. For other rooms, whose rows may be older than what the log has seen
+    /// of them.
+    pub(crate) async fn newest_event_data(
+        &mut self,
+        kind: super::Kind,
+    ) -> Result<Vec<serde_json::Map<String, serde_json::Value>>, Error> {
+        let rows = self
+            .all(
+                "select id, leaf from events where kind = $1 \
+                 and at = (select max(at) from events where kind = $1) limit 1000",
+                vec![kind.word().into()],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let leaf = evidence::leaf::Leaf::parse(&row.get::<Vec<u8>>("leaf")?)
+                    .map_err(|_| row.bad("events", "leaf"))?;
+                Ok(leaf.data)
+            })
+            .collect()
+    }
+
     /// The tree, if anything was ever numbered.
     pub(super) async fn audit_tree(&mut self) -> Result<Option<StoredTree>, Error> {
         let row = self

@@ -155,6 +155,9 @@ pub async fn answer(
         "auth_req_id": asked.auth_req_id.expose(),
         "expires_in": asked.expires_in_s,
     });
+    if let Some(number) = &asked.matching_number {
+        body["matching_number"] = number.as_str().into();
+    }
     // Who is pushed its tokens never asks (CIBA Core §7.3).
     if client.metadata.backchannel_token_delivery_mode != Delivery::Push {
         body["interval"] = asked.interval_s.into();

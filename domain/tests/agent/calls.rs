@@ -74,6 +74,7 @@ impl Outside {
             channel: Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         approval::decide(&self.stage, decide).await.unwrap();
         let request = TokenRequest::Ciba {
@@ -245,6 +246,7 @@ async fn ten_minutes_after_the_decision_the_window_closes() {
         channel: Channel::Browser,
         address: None,
         user_agent: None,
+        number: None,
     };
     approval::decide(&outside.stage, decide).await.unwrap();
     let client = &outside.client.id;

@@ -148,6 +148,7 @@ impl House {
             channel: Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         approval::decide(self, decide).await.unwrap();
     }

@@ -247,6 +247,7 @@ async fn a_decision_made_while_the_program_was_down_is_noticed() {
             channel: approval::Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         approval::decide(&stage, decide).await.unwrap();
         stage

@@ -116,6 +116,7 @@ async fn what_another_instance_decides_is_heard() {
         channel: Channel::Browser,
         address: None,
         user_agent: None,
+        number: None,
     };
     approval::decide(&other, decide).await.unwrap();
     // Until the word is here, and no longer: the clock stands still, so only

@@ -5,6 +5,7 @@ mod by_heart;
 mod deciding;
 mod forging;
 mod notices;
+mod policy;
 mod proving;
 mod signing;
 mod story;

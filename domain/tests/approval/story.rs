@@ -7,7 +7,7 @@ use domain::identity::Person;
 use domain::identity::passkeys::{self, Answer, Enrolled, FinishRegistration, Proof};
 use domain::oauth::Client;
 use domain::testing::Bench;
-use evidence::webauthn::virtual_authenticator::VirtualAuthenticator;
+use evidence::webauthn::virtual_authenticator::{SYNCED, VirtualAuthenticator};
 use serde_json::json;
 
 /// A bench with a client, a person who has to do with it, and one who has not.
@@ -79,6 +79,7 @@ pub fn choice(person: &Person, id: &str, decision: Decision) -> Decide {
         channel: Channel::Browser,
         address: Some("192.0.2.1".to_owned()),
         user_agent: Some("Test/1".to_owned()),
+        number: None,
     }
 }
 
@@ -123,10 +124,28 @@ impl Story {
 
     /// A passkey for somebody, on an authenticator of their own.
     pub async fn enrol(&self, person: &Person) -> VirtualAuthenticator {
+        self.enrol_with(person, false).await
+    }
+
+    /// As [`Story::enrol`]; one that is synced may be copied to other devices.
+    pub async fn enrol_with(&self, person: &Person, synced: bool) -> VirtualAuthenticator {
         let recent = Proof::SignIn {
             at: self.bench.now(),
         };
-        self.enrol_by(person, recent).await.0
+        self.enrol_on(person, recent, synced).await.0
+    }
+
+    /// A further passkey, bound to its device, that an older one vouches for.
+    pub async fn enrol_next(
+        &self,
+        person: &Person,
+        older: &mut VirtualAuthenticator,
+    ) -> VirtualAuthenticator {
+        let asked = passkeys::begin_vouching(&self.bench, &person.id, SESSION)
+            .await
+            .unwrap();
+        let vouched = Proof::Passkey(answer(older, person, &asked.challenge));
+        self.enrol_by(person, vouched).await.0
     }
 
     /// A passkey by this proof, and what came with it.
@@ -135,8 +154,20 @@ impl Story {
         person: &Person,
         proof: Proof,
     ) -> (VirtualAuthenticator, Enrolled) {
+        self.enrol_on(person, proof, false).await
+    }
+
+    async fn enrol_on(
+        &self,
+        person: &Person,
+        proof: Proof,
+        synced: bool,
+    ) -> (VirtualAuthenticator, Enrolled) {
         let party = passkeys::relying_party(&self.bench).unwrap();
-        let authenticator = VirtualAuthenticator::new(&party);
+        let mut authenticator = VirtualAuthenticator::new(&party);
+        if synced {
+            authenticator.flags = SYNCED;
+        }
         let creation = passkeys::begin_registration(&self.bench, &person.id, SESSION, proof)
             .await
             .unwrap();

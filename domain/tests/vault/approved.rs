@@ -71,6 +71,7 @@ pub async fn approve(
         channel: Channel::Browser,
         address: None,
         user_agent: None,
+        number: None,
     };
     approval::decide(stage, decide).await.unwrap();
     let approval = approval::poll_and_redeem(stage, &client.id, asked.auth_req_id.expose())
@@ -375,6 +376,7 @@ async fn what_needs_a_signature_is_not_sent_once_the_signature_is_gone() {
             channel: Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         let plain = approval::decide(&stage, decide.clone()).await;
         assert!(matches!(plain, Err(approval::DecideError::NeedsPasskey)));

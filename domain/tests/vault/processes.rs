@@ -106,6 +106,7 @@ async fn engine(location: Location, clock: &Fast, instance: &str) -> Engine {
             quotas: Quotas::default(),
             rotate_keys_days: 0,
             passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
+            policies: Vec::new(),
             push_contact: String::new(),
             sign_in: Vec::new(),
         },

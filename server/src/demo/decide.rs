@@ -54,6 +54,7 @@ pub async fn decide(
         channel: Channel::Demo,
         address: None,
         user_agent: None,
+        number: approval.in_force.number,
     };
     match approval::decide(&door.engine, ask).await {
         Ok(approval) => says(StatusCode::OK, &approval.state.to_string()),
@@ -61,9 +62,13 @@ pub async fn decide(
         Err(error @ (DecideError::AlreadyDecided { .. } | DecideError::Expired)) => {
             says(StatusCode::CONFLICT, &error.to_string())
         }
-        Err(error @ (DecideError::NeedsPasskey | DecideError::Passkey(_))) => {
-            says(StatusCode::FORBIDDEN, &error.to_string())
-        }
+        Err(
+            error @ (DecideError::NeedsPasskey
+            | DecideError::NeedsDeviceBound
+            | DecideError::Forbidden
+            | DecideError::WrongNumber { .. }
+            | DecideError::Passkey(_)),
+        ) => says(StatusCode::FORBIDDEN, &error.to_string()),
         Err(DecideError::Storage(error)) => failed(&error),
     }
 }

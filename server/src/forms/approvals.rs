@@ -11,8 +11,9 @@ use crate::passkeys as wire;
 use crate::session::SignedIn;
 
 /// `POST /approve/{id}`: `decision` is `approve` or `deny`, `passkey` what the
-/// browser's passkey answered, if it was asked, `why` what the person says who
-/// denies. The end state is on the same page.
+/// browser's passkey answered, if it was asked, `number` what the agent shows,
+/// if it does, `why` what the person says who denies. The end state is on the
+/// same page.
 pub async fn decide(
     State(door): State<Door>,
     signed_in: SignedIn,
@@ -42,6 +43,7 @@ pub async fn decide(
         channel: Channel::Browser,
         address: posted.address.clone(),
         user_agent: posted.user_agent.clone(),
+        number: posted.some("number").map(str::to_owned),
     };
     let decided = match wire::answer(&posted) {
         Some(answer) => approval::decide_signed(&door.engine, ask, answer).await,
@@ -78,6 +80,36 @@ pub async fn decide(
                 "This can only be approved with one of your devices. Nothing was approved.";
             posted
                 .again(&door, &page, StatusCode::FORBIDDEN, "", sentence)
+                .await
+        }
+        Err(DecideError::NeedsDeviceBound) => {
+            let sentence = "This can only be approved with a passkey that stays on its device; that one can be copied. Nothing was approved.";
+            posted
+                .again(&door, &page, StatusCode::FORBIDDEN, "", sentence)
+                .await
+        }
+        Err(DecideError::Forbidden) => {
+            let sentence = "A policy forbids approving this. Nothing was approved.";
+            posted
+                .again(&door, &page, StatusCode::FORBIDDEN, "", sentence)
+                .await
+        }
+        Err(DecideError::WrongNumber { left: 0 }) => {
+            let sentence = "That is not the number your agent shows. The request was denied.";
+            posted
+                .again(&door, &page, StatusCode::CONFLICT, "", sentence)
+                .await
+        }
+        Err(DecideError::WrongNumber { .. }) => {
+            let sentence = "That is not the number your agent shows. Nothing was approved.";
+            posted
+                .again(
+                    &door,
+                    &page,
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "number",
+                    sentence,
+                )
                 .await
         }
         Err(DecideError::Passkey(error)) => wire::again(&posted, &door, &page, &error).await,

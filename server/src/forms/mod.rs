@@ -11,6 +11,7 @@ mod approvals;
 mod connect;
 mod device;
 mod devices;
+mod policies;
 mod providers;
 pub mod sign_in;
 
@@ -70,6 +71,9 @@ pub fn routes() -> Router<Door> {
         .route("/admin/connections", post(admin::create_connection))
         .route("/admin/providers", post(providers::add))
         .route("/admin/providers/{id}/remove", post(providers::remove))
+        .route("/admin/policies/approving", post(policies::approving))
+        .route("/admin/policies/calling", post(policies::calling))
+        .route("/admin/policies/{id}/remove", post(policies::remove))
         .route("/admin/audit/export.jsonl", get(admin::export_audit))
 }
 

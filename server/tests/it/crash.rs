@@ -257,6 +257,7 @@ pub async fn open(process: &Process, database: &Path, clock: ManualClock) -> Eng
             quotas: domain::limits::Quotas::default(),
             rotate_keys_days: 0,
             passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
+            policies: Vec::new(),
             push_contact: "mailto:ops@attorn.test".to_owned(),
             sign_in: Vec::new(),
         },

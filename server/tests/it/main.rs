@@ -29,6 +29,7 @@ mod me;
 mod notify;
 mod pages;
 mod par;
+mod policies;
 mod process;
 mod providers;
 mod proving;

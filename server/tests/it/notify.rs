@@ -127,6 +127,7 @@ impl Scene {
             channel: Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         approval::decide(&self.house.bench, decide).await.unwrap();
     }

@@ -4,7 +4,7 @@ use super::super::binding::is_deceptive;
 use super::super::lookalikes::is_lookalike;
 
 /// One line that a person can read and believe.
-pub(super) fn line(name: &str, text: &str) -> Result<(), String> {
+pub(in crate::approval) fn line(name: &str, text: &str) -> Result<(), String> {
     if text.trim().is_empty() || text.chars().count() > 200 || text.chars().any(is_deceptive) {
         return Err(format!(
             "`{name}` must be 1 to 200 visible characters on one line"

@@ -21,11 +21,14 @@ pub use gmail_send::GmailSend;
 pub use salesforce_update::SalesforceUpdate;
 pub use slack_message::SlackMessage;
 
+pub(super) use checks::line;
+
 use evidence::json::{Limits, parse_strict};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::call::ExactCall;
+use super::policies;
 use super::render::Risk;
 
 /// How many display-only entries one request may have.
@@ -125,6 +128,23 @@ pub fn parse(details: &Value) -> Result<Vec<Details>, String> {
         return Err("details that Attorn executes must be the only entry".to_owned());
     }
     Ok(entries)
+}
+
+/// The types of the entries in normal form, as a row has them, and for a `call`
+/// the type that sends the same: what holds for one holds for the other.
+pub(super) fn names(details: &Value) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in details.as_array().into_iter().flatten() {
+        let text = |member: &str| entry.get(member).and_then(Value::as_str);
+        let Some(name) = text("type") else { continue };
+        names.push(name.to_owned());
+        if name == "call"
+            && let Some(same) = text("path").and_then(policies::type_of_path)
+        {
+            names.push(same.to_owned());
+        }
+    }
+    names
 }
 
 fn entry(value: &Value) -> Result<Details, String> {

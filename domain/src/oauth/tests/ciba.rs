@@ -72,6 +72,7 @@ impl Scene {
             channel: Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         decide(&self.bench, decision).await.unwrap();
     }

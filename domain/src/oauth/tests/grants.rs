@@ -320,6 +320,7 @@ async fn play_approval(moves: Vec<Move>) -> Result<(), TestCaseError> {
                     channel: Channel::Browser,
                     address: None,
                     user_agent: None,
+                    number: None,
                 };
                 let decided = approval::decide(bench, decide).await;
                 prop_assert_eq!(decided.is_ok(), world.stands == Stands::Asked);
