@@ -110,6 +110,21 @@ fn refusal(door: &Door, presented: bool, refused: proxy::Error) -> Response {
         }
         proxy::Error::Refused(why) => error(StatusCode::BAD_REQUEST, "invalid_request", &why),
         proxy::Error::Approval(why) => error(StatusCode::FORBIDDEN, "approval_mismatch", &why),
+        proxy::Error::ApprovalRequired { policy, details } => {
+            let mut body = json!({
+                "error": "approval_required",
+                "error_description": if details.is_some() {
+                    "this call needs an approval: ask for one at /bc-authorize with these authorization_details, and send the call with the token of it"
+                } else {
+                    "this call needs an approval, and no type of authorization_details can express it as it stands"
+                },
+                "policy": policy,
+            });
+            if let Some(details) = details {
+                body["authorization_details"] = details;
+            }
+            marked((StatusCode::FORBIDDEN, Json(body)).into_response())
+        }
         proxy::Error::BodyTooLarge(limit) => error(
             StatusCode::PAYLOAD_TOO_LARGE,
             "invalid_request",

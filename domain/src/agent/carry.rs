@@ -182,7 +182,7 @@ impl<'a> Carrier<'a> {
         let words = format!("Ask you to approve: {message}");
         let token = self
             .approved(
-                &words,
+                (0, APPROVAL, &words),
                 message,
                 tools::message_details(channel, text),
                 "Nothing was posted.",
@@ -240,46 +240,45 @@ impl<'a> Carrier<'a> {
         let words = format!("Ask you to approve: {short}");
         let details =
             serde_json::json!([{"type": "deployment", "service": service, "version": version}]);
-        self.approved(&words, short, details, "Nothing was deployed.")
+        let step = (0, APPROVAL, words.as_str());
+        self.approved(step, short, details, "Nothing was deployed.")
             .await?;
         Ok(Answer::text(format!(
             "You approved deploying {service} {version}. This is a demonstration: nothing was deployed."
         )))
     }
 
-    /// Asks for an approval as step 0, waits for it, and redeems it once: the
+    /// Asks for an approval as this step, waits for it, and redeems it once: the
     /// token that comes of it. `nothing` says what did not happen otherwise.
-    async fn approved(
+    pub(super) async fn approved(
         &mut self,
-        words: &str,
+        step: (i64, &str, &str),
         binding_message: String,
         details: serde_json::Value,
         nothing: &str,
     ) -> Result<Secret<String>, Stop> {
+        let position = step.0;
         // Without consent there is nowhere to keep the request.
         let held = consent::held(self.engine, &self.run.person_id)
             .await?
             .ok_or_else(|| self.consent_needed())?;
-        let place = format!("request\0{}\0{}", self.run.id, 0);
-        let kept = self
-            .engine
-            .store
-            .reader()
-            .await?
-            .request_of(&self.run.id, 0)
-            .await?;
-        let Some(sealed) = kept else {
+        let place = format!("request\0{}\0{position}", self.run.id);
+        let Some(sealed) = self.request_at(position).await? else {
             // A consent that was taken back gives no right to ask.
             self.token().await?;
-            self.begin((0, APPROVAL, words)).await?;
-            let asked = self.ask(binding_message.clone(), details).await?;
+            self.begin(step).await?;
+            let mut words = format!("The request must say “{binding_message}”.");
+            let asked = self.ask(binding_message, details).await?;
+            if let Some(number) = &asked.matching_number {
+                words.push_str(&format!(" Type the number {number} there."));
+            }
             let sealed = held.seal(
                 self.engine,
                 &self.run.person_id,
                 &place,
                 asked.auth_req_id.expose(),
             )?;
-            self.keep_request(asked.approval_id.clone(), sealed, &binding_message)
+            self.keep_request(position, asked.approval_id.clone(), sealed, words)
                 .await?;
             return Err(wait_for(&asked.approval_id));
         };
@@ -294,17 +293,24 @@ impl<'a> Carrier<'a> {
         .await;
         match answer {
             Ok(answer) => {
-                self.end(0, StepState::Done, "You approved.").await?;
+                self.end(position, StepState::Done, "You approved.").await?;
                 Ok(answer.access_token)
             }
-            Err(error) => Err(self.not_approved(error, nothing).await?),
+            Err(error) => Err(self.not_approved(position, error, nothing).await?),
         }
     }
 
-    async fn not_approved(&self, error: OauthError, nothing: &str) -> Result<Stop, Stop> {
+    async fn not_approved(
+        &self,
+        position: i64,
+        error: OauthError,
+        nothing: &str,
+    ) -> Result<Stop, Stop> {
         let (state, said) = match error.code {
             Code::AuthorizationPending | Code::SlowDown => {
-                let approval = self.step(0).and_then(|step| step.approval_id.as_deref());
+                let approval = self
+                    .step(position)
+                    .and_then(|step| step.approval_id.as_deref());
                 return Ok(wait_for(approval.unwrap_or_default()));
             }
             Code::AccessDenied => {
@@ -315,6 +321,10 @@ impl<'a> Carrier<'a> {
                     Some("unsigned") => (
                         RunState::Failed,
                         "The device that approved this was removed, so the approval no longer counts.",
+                    ),
+                    Some("wrong_number") => (
+                        RunState::Denied,
+                        "Wrong numbers were typed, so this was denied.",
                     ),
                     _ => (RunState::Denied, "You denied this."),
                 }
@@ -328,7 +338,7 @@ impl<'a> Carrier<'a> {
             ),
             _ => return Ok(Stop::Trouble(error.to_string())),
         };
-        self.end(0, StepState::Failed, said).await?;
+        self.end(position, StepState::Failed, said).await?;
         Ok(Stop::End(state, Answer::text(format!("{said} {nothing}"))))
     }
 

@@ -19,18 +19,16 @@ impl Carrier<'_> {
         understand: impl FnOnce(&ProxyAnswer) -> Result<T, Refused>,
     ) -> Result<T, Stop> {
         self.begin(step).await?;
-        let token = self.token().await?;
-        let answer =
-            match proxy::call(self.engine, &RequestHead::bearer(token.expose()), request).await {
-                Ok(answer) => answer,
-                Err(error) => {
-                    let stop = self.stopped_by(error);
-                    if let Stop::End(_, Answer::Text { text }) = &stop {
-                        self.end(step.0, StepState::Failed, text).await?;
-                    }
-                    return Err(stop);
+        let answer = match self.send(step, request).await? {
+            Ok(answer) => answer,
+            Err(error) => {
+                let stop = self.stopped_by(error);
+                if let Stop::End(_, Answer::Text { text }) = &stop {
+                    self.end(step.0, StepState::Failed, text).await?;
                 }
-            };
+                return Err(stop);
+            }
+        };
         match understand(&answer) {
             Ok(read) => {
                 self.end(step.0, StepState::Done, "Answered.").await?;
@@ -41,6 +39,49 @@ impl Carrier<'_> {
                 Err(failed(why))
             }
         }
+    }
+
+    /// Sends what a step reads with, and asks for an approval first where a
+    /// policy says that this call needs one.
+    async fn send(
+        &mut self,
+        step: (i64, &str, &str),
+        request: ProxyRequest,
+    ) -> Result<Result<ProxyAnswer, proxy::Error>, Stop> {
+        let asked_before = self.request_at(step.0).await?.is_some();
+        // A run that waits reads again what it read before it waited, and an
+        // approval is good for one call.
+        let read_before = self.step(step.0).map(|step| step.state) == Some(StepState::Done);
+        if asked_before && read_before {
+            return Err(failed(
+                "This takes more than one approval, one after the other, and I cannot do that.",
+            ));
+        }
+        let mut details = serde_json::Value::Null;
+        if !asked_before {
+            let token = self.token().await?;
+            let head = RequestHead::bearer(token.expose());
+            match proxy::call(self.engine, &head, request.clone()).await {
+                Err(proxy::Error::ApprovalRequired {
+                    details: Some(wanted),
+                    ..
+                }) => details = wanted,
+                sent => return Ok(sent),
+            }
+        }
+        let message: String = step.2.chars().take(60).collect();
+        let token = self
+            .approved(step, message, details, "Nothing was read.")
+            .await?;
+        self.begin(step).await?;
+        let head = RequestHead::bearer(token.expose());
+        Ok(proxy::call(self.engine, &head, request).await)
+    }
+
+    /// The request for an approval that a step made, sealed.
+    pub(super) async fn request_at(&self, position: i64) -> Result<Option<Vec<u8>>, Stop> {
+        let mut reader = self.engine.store.reader().await?;
+        Ok(reader.request_of(&self.run.id, position).await?)
     }
 
     pub(super) fn step(&self, position: i64) -> Option<&Step> {
@@ -91,12 +132,12 @@ impl Carrier<'_> {
 
     pub(super) async fn keep_request(
         &self,
+        position: i64,
         approval_id: String,
         sealed: Vec<u8>,
-        binding_message: &str,
+        words: String,
     ) -> Result<(), Stop> {
         let run = self.run.clone();
-        let words = format!("The request must say “{binding_message}”.");
         let holder = self.holder.to_owned();
         let mine = self
             .engine
@@ -106,8 +147,9 @@ impl Carrier<'_> {
                 let (sealed, words) = (sealed.clone(), words.clone());
                 let holder = holder.clone();
                 Box::pin(async move {
-                    tx.keep_request(&run.id, 0, &approval_id, sealed).await?;
-                    tx.end_step(&run, &holder, 0, StepState::Waiting, Some(&words))
+                    tx.keep_request(&run.id, position, &approval_id, sealed)
+                        .await?;
+                    tx.end_step(&run, &holder, position, StepState::Waiting, Some(&words))
                         .await
                 })
             })

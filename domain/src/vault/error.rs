@@ -94,6 +94,19 @@ pub enum Error {
         /// Where the person can permit it.
         link: String,
     },
+    /// A policy covers calls of this client with the account, so that it gets no
+    /// raw token of it.
+    #[error(
+        "calls on {connection} need an approval, so there is no token for this client: send them through the proxy"
+    )]
+    ApprovalRequired {
+        /// The connection.
+        connection: String,
+        /// The account.
+        account_id: String,
+        /// The account's page.
+        link: String,
+    },
     /// The provider no longer honours the account; only its person can mend that.
     #[error("the account on {connection} must be linked again: {}", reason.word())]
     Reconnect {

@@ -6,12 +6,13 @@ use http::StatusCode;
 use super::connections;
 use super::providers::{AnswerShape, Provider};
 use super::proxy::{
-    Call, Error, ProxyAnswer, ProxyRequest, REPEATED, answered, event, held, open, reconnect,
-    record,
+    Call, Error, LOOKED_AT, ProxyAnswer, ProxyRequest, REPEATED, answered, event, held, open,
+    reconnect, record,
 };
 use super::refresh::fresh_after;
 use super::{FreshToken, TokenKind, accounts, headers, pages, permissions, verdict};
 use crate::Engine;
+use crate::approval::{AgentCall, policies, types};
 use crate::audit::Kind;
 use crate::oauth::Presented;
 use crate::outbound::{self, Answer, Body, Chunks, Opened};
@@ -46,12 +47,28 @@ pub(super) async fn call(
         permission.person_id == person && permission.allows_call(call.method.as_str(), &call.path())
     });
     if !permitted {
-        record_refusal(engine, presented, &call).await?;
+        record_refusal(engine, presented, &call, "permission").await?;
         return Err(Error::Vault(super::Error::PermissionRequired {
             link: pages::permit(engine, &call.account.connection, &presented.client_id),
             connection: call.account.connection,
             account_id: call.account.id,
         }));
+    }
+    let policies = policies::in_force(engine).await?;
+    let covering = policies.covering(
+        &presented.client_id,
+        &call.account.connection,
+        call.method.as_str(),
+        &call.path_and_query,
+        call.host.is_some(),
+    );
+    if let Some(policy) = covering {
+        record_refusal(engine, presented, &call, "approval_required").await?;
+        let body = held(request.body, LOOKED_AT).await.ok();
+        return Err(Error::ApprovalRequired {
+            policy: policy.name.clone(),
+            details: body.and_then(|body| wanted(&call, &body)),
+        });
     }
     let body = match request.body.length() {
         Some(length) if length <= REPEATED => {
@@ -65,6 +82,23 @@ pub(super) async fn call(
     let (engine, presented) = (engine.clone(), presented.clone());
     let sending = tokio::spawn(async move { sent(&engine, &presented, call, body).await });
     sending.await.unwrap_or(Err(Error::Unknown))
+}
+
+/// What the agent has to ask for instead.
+fn wanted(call: &Call, body: &Bytes) -> Option<serde_json::Value> {
+    let text = |value: &http::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let headers = call.headers.iter();
+    let asked = AgentCall {
+        connection: call.account.connection.clone(),
+        host: call.host.clone(),
+        method: call.method.as_str().to_owned(),
+        path_and_query: call.path_and_query.clone(),
+        headers: headers
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body: body.to_vec(),
+    };
+    types::details_for(&asked, &call.stored.connection.provider)
 }
 
 async fn sent(
@@ -172,7 +206,12 @@ fn is_looked_into(entry: &Provider, opened: &Opened) -> bool {
     }
 }
 
-async fn record_refusal(engine: &Engine, presented: &Presented, call: &Call) -> Result<(), Error> {
+async fn record_refusal(
+    engine: &Engine,
+    presented: &Presented,
+    call: &Call,
+    reason: &'static str,
+) -> Result<(), Error> {
     let facts = (
         presented.clone(),
         call.account.clone(),
@@ -186,7 +225,7 @@ async fn record_refusal(engine: &Engine, presented: &Presented, call: &Call) -> 
             Box::pin(async move {
                 tx.record(
                     event(Kind::CallRefused, &presented, &account, &method, path)
-                        .data("reason", "permission"),
+                        .data("reason", reason),
                 );
                 Ok::<_, Error>(())
             })

@@ -57,6 +57,14 @@ pub enum Error {
     /// The approval does not cover this call, or was used already.
     #[error("the approval does not cover this: {0}")]
     Approval(String),
+    /// A policy says that this call needs an approval.
+    #[error("the policy {policy:?} says that this call needs an approval")]
+    ApprovalRequired {
+        /// The policy's name.
+        policy: String,
+        /// What to ask for, where a type of `authorization_details` can express it.
+        details: Option<serde_json::Value>,
+    },
     /// The request may have been carried out, but its answer is lost.
     #[error("the provider's answer was lost; whether the call was carried out is not known")]
     Unknown,
@@ -91,6 +99,8 @@ pub const PASSING_LIMIT: u64 = 5 * 1024 * 1024 * 1024;
 pub const REQUEST_LIMIT: usize = 10 * 1024 * 1024;
 /// Answers that are held are at most this long, in bytes.
 pub const ANSWER_LIMIT: usize = 25 * 1024 * 1024;
+/// How much of a body is looked at to say what is to be asked for.
+pub(super) const LOOKED_AT: usize = 64 * 1024;
 /// A request's body of at most this many bytes is held, so that it can be sent
 /// once more.
 pub(super) const REPEATED: u64 = 1024 * 1024;

@@ -4,6 +4,7 @@ use super::permissions::{self, Permission};
 use super::sql::AccountUse;
 use super::{Account, Error, TokenKind, accounts, fresh_token, pages};
 use crate::Engine;
+use crate::approval::policies::{self, PolicySet};
 use crate::audit::{Event, Kind};
 use crate::secret::Secret;
 use crate::storage;
@@ -86,6 +87,16 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
         };
         return Err(refuse(engine, &ask, &account, why).await?);
     }
+    // A raw token would walk around what policies ask for.
+    let covered = |policies: &PolicySet| {
+        policies
+            .covering_account(&ask.client_id, &account.connection)
+            .is_some()
+    };
+    if covered(&*policies::in_force(engine).await?) {
+        refuse(engine, &ask, &account, APPROVAL_REQUIRED).await?;
+        return Err(approval_required(engine, &account));
+    }
     // A raw token cannot be narrowed: what it has beyond, the worker would have.
     let beyond = |scopes: &[String]| {
         ask.on_behalf
@@ -108,7 +119,7 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
     let (account_id, person) = (account.id.clone(), account.person_id.clone());
     let connection = ask.connection.clone();
     let worker = ask.on_behalf.clone();
-    let recorded = engine
+    let refused = engine
         .store
         .write(move |tx| {
             let (client, scopes, used) = (client.clone(), scopes.clone(), used.clone());
@@ -116,13 +127,17 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
             let (connection, engine) = (connection.clone(), recheck.clone());
             let worker = worker.clone();
             Box::pin(async move {
-                // A permission taken back while the provider was asked counts.
+                // What was taken back, or asked for, while the provider was asked counts.
                 let still = tx
                     .permission(&engine, &client, &account_id)
                     .await?
                     .is_some_and(|permission| permission.allows_release(&scopes));
                 if !still {
-                    return Ok::<_, storage::Error>(false);
+                    return Ok::<_, storage::Error>(Some("not_release"));
+                }
+                let policies = tx.policies(&engine).await?;
+                if policies.covering_account(&client, &connection).is_some() {
+                    return Ok(Some(APPROVAL_REQUIRED));
                 }
                 tx.note_use(&used).await?;
                 let mut event = Event::new(Kind::TokenReleased)
@@ -139,12 +154,17 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
                     }
                 }
                 tx.record(event);
-                Ok(true)
+                Ok(None)
             })
         })
         .await?;
-    if !recorded {
-        return Err(refuse(engine, &ask, &account, "not_release").await?);
+    if let Some(why) = refused {
+        let refused = refuse(engine, &ask, &account, why).await?;
+        return Err(if why == APPROVAL_REQUIRED {
+            approval_required(engine, &account)
+        } else {
+            refused
+        });
     }
     Ok(Released {
         access_token: token.access,
@@ -152,6 +172,16 @@ pub async fn release(engine: &Engine, ask: Release) -> Result<Released, Error> {
         scopes: token.scopes,
         account_id: account.id,
     })
+}
+
+const APPROVAL_REQUIRED: &str = "approval_required";
+
+fn approval_required(engine: &Engine, account: &Account) -> Error {
+    Error::ApprovalRequired {
+        connection: account.connection.clone(),
+        account_id: account.id.clone(),
+        link: engine.settings.url(&format!("accounts/{}", account.id)),
+    }
 }
 
 /// Records a refusal and answers the error for it.

@@ -69,6 +69,7 @@ impl Outside {
             channel: Channel::Browser,
             address: None,
             user_agent: None,
+            number: None,
         };
         approval::decide(&self.stage, decide).await.unwrap();
         let request = TokenRequest::Ciba {

@@ -18,6 +18,7 @@ mod matrix_links;
 mod matrix_page;
 mod matrix_story;
 mod mutations;
+mod needs_approval;
 mod openid;
 mod passing;
 mod permission;

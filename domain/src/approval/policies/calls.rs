@@ -215,8 +215,14 @@ mod tests {
         for (path, name) in [
             ("/chat.postMessage", Some("slack_message")),
             ("/gmail/v1/users/me/messages/send", Some("gmail_send")),
-            ("/calendar/v3/calendars/primary/events", Some("calendar_event")),
-            ("/services/data/v60.0/sobjects/Account/001", Some("salesforce_update")),
+            (
+                "/calendar/v3/calendars/primary/events",
+                Some("calendar_event"),
+            ),
+            (
+                "/services/data/v60.0/sobjects/Account/001",
+                Some("salesforce_update"),
+            ),
             ("/conversations.list", None),
         ] {
             assert_eq!(type_of_path(path), name, "{path}");

@@ -13,6 +13,7 @@ mod gmail_send;
 mod message;
 mod salesforce_update;
 mod slack_message;
+mod wanted;
 
 pub use calendar_event::CalendarEvent;
 pub use call::Call;
@@ -22,6 +23,7 @@ pub use salesforce_update::SalesforceUpdate;
 pub use slack_message::SlackMessage;
 
 pub(super) use checks::line;
+pub(crate) use wanted::details_for;
 
 use evidence::json::{Limits, parse_strict};
 use serde_json::{Map, Value, json};

@@ -185,6 +185,9 @@ fn refusal_under(auth0: bool, error: vault::Error) -> OauthError {
         Error::PermissionRequired { link, .. } => {
             OauthError::new(Code::PermissionRequired, words).with("link", link)
         }
+        Error::ApprovalRequired { link, .. } => OauthError::new(Code::PermissionRequired, words)
+            .with("reason", "approval_required")
+            .with("link", link),
         Error::Reconnect { link, reason, .. } => OauthError::new(Code::RefreshFlowFailed, words)
             .with("reason", reason.word())
             .with("link", link),
