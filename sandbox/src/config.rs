@@ -128,8 +128,12 @@ pub enum Rotation {
     /// A new one is answered. The old one, presented again within the grace time, answers the same
     /// successor once more; later it is `invalid_grant`. With 0 it is spent at once.
     Rotates { grace_seconds: i64 },
+    /// A new one is answered at each presentation, and the old one stays good beside it (Microsoft).
+    OldStaysValid,
     /// A new one is answered; the old one presented again revokes the whole family (RFC 9700 §4.14.2).
     Strict,
+    /// As `Rotates` within the grace time, and as `Strict` after it (Atlassian, Okta).
+    StrictAfterGrace { grace_seconds: i64 },
 }
 
 /// Everything a [`crate::Sandbox`] is started with. Fields may be changed before starting.

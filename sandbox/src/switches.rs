@@ -180,7 +180,7 @@ struct SetRotation {
     provider: String,
     /// Every client when left out.
     client: Option<String>,
-    /// `keeps`, `rotates` or `strict`.
+    /// `keeps`, `old-stays-valid`, `rotates` or `strict`.
     rotation: String,
     grace_seconds: Option<i64>,
 }
@@ -194,10 +194,14 @@ async fn rotation(
         "rotates" => Rotation::Rotates {
             grace_seconds: ask.grace_seconds.unwrap_or_default(),
         },
-        "strict" => Rotation::Strict,
+        "old-stays-valid" => Rotation::OldStaysValid,
+        "strict" => match ask.grace_seconds.unwrap_or_default() {
+            0 => Rotation::Strict,
+            grace_seconds => Rotation::StrictAfterGrace { grace_seconds },
+        },
         other => {
             return Err(Wrong(format!(
-                "rotation is keeps, rotates or strict, not {other:?}"
+                "rotation is keeps, old-stays-valid, rotates or strict, not {other:?}"
             )));
         }
     };

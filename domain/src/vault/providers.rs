@@ -195,8 +195,10 @@ fn shared_ref(id: &str) -> Option<&'static Arc<Provider>> {
 pub fn stand_ins() -> &'static [Arc<Provider>] {
     static STAND_INS: LazyLock<Vec<Arc<Provider>>> = LazyLock::new(|| {
         let rules = [
+            ("stand-in-old-valid", RefreshRule::RotatesOldStaysValid, 0),
             ("stand-in-grace", RefreshRule::Rotates, 60),
             ("stand-in-rotates", RefreshRule::Rotates, 0),
+            ("stand-in-strict-grace", RefreshRule::RotatesStrictly, 60),
             ("stand-in-strict", RefreshRule::RotatesStrictly, 0),
         ];
         let google = catalogue().iter().find(|entry| entry.id == "google");

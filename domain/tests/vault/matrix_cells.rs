@@ -15,35 +15,43 @@ pub enum Class {
     None,
     /// The refresh token stays good.
     Keeps,
+    /// It would stay good, but a setting at the provider has it replaced.
+    May,
+    /// It is replaced; the old one stays good beside it.
+    OldValid,
     /// It is replaced; for a while the old one answers the same successor.
     Grace,
     /// It is replaced; the old one is refused.
     Rotates,
+    /// It is replaced; for a while the old one answers the same successor, and
+    /// ends everything afterwards.
+    StrictGrace,
     /// It is replaced; the old one ends everything.
     Strict,
 }
 
 impl Class {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 8] = [
         Self::Keeps,
+        Self::May,
+        Self::OldValid,
         Self::Grace,
         Self::Rotates,
+        Self::StrictGrace,
         Self::Strict,
         Self::None,
     ];
 
-    /// The column of an entry's class. A new class must be put somewhere here:
-    /// where the old token stays valid, a lost answer is asked for again as
-    /// where it is kept; where it is answered for a while, what comes later is
-    /// no question for this table, which asks within that while.
+    /// The column of an entry's class: every class has its own.
     pub fn of(entry: &Entry) -> Self {
         match entry.refresh.class() {
             RefreshClass::None => Self::None,
-            RefreshClass::Keeps | RefreshClass::MayRotate | RefreshClass::RotatesOldStaysValid => {
-                Self::Keeps
-            }
-            RefreshClass::RotatesWithGrace | RefreshClass::RotatesStrictlyWithGrace => Self::Grace,
+            RefreshClass::Keeps => Self::Keeps,
+            RefreshClass::MayRotate => Self::May,
+            RefreshClass::RotatesOldStaysValid => Self::OldValid,
+            RefreshClass::RotatesWithGrace => Self::Grace,
             RefreshClass::Rotates => Self::Rotates,
+            RefreshClass::RotatesStrictlyWithGrace => Self::StrictGrace,
             RefreshClass::RotatesStrictly => Self::Strict,
         }
     }
@@ -53,8 +61,11 @@ impl Class {
         match self {
             Self::None => "none",
             Self::Keeps => "keeps",
+            Self::May => "may rotate, and does",
+            Self::OldValid => "rotates, old stays valid",
             Self::Grace => "rotates, grace",
             Self::Rotates => "rotates",
+            Self::StrictGrace => "rotates strictly, grace",
             Self::Strict => "rotates strictly",
         }
     }
@@ -63,8 +74,10 @@ impl Class {
     pub fn rotation(self) -> Rotation {
         match self {
             Self::None | Self::Keeps => Rotation::Keeps,
+            Self::OldValid => Rotation::OldStaysValid,
             Self::Grace => Rotation::Rotates { grace_seconds: 60 },
-            Self::Rotates => Rotation::Rotates { grace_seconds: 0 },
+            Self::May | Self::Rotates => Rotation::Rotates { grace_seconds: 0 },
+            Self::StrictGrace => Rotation::StrictAfterGrace { grace_seconds: 60 },
             Self::Strict => Rotation::Strict,
         }
     }
@@ -130,6 +143,7 @@ pub struct Line {
     /// How often it strikes in a row.
     pub strikes: u32,
     keeps: Outcome,
+    old_valid: Outcome,
     grace: Outcome,
     rotates: Outcome,
     strict: Outcome,
@@ -140,8 +154,10 @@ impl Line {
         match class {
             Class::None => Outcome::NeverAsked,
             Class::Keeps => self.keeps,
-            Class::Grace => self.grace,
-            Class::Rotates => self.rotates,
+            Class::OldValid => self.old_valid,
+            // Within the grace time, in which this table asks, they are one.
+            Class::Grace | Class::StrictGrace => self.grace,
+            Class::May | Class::Rotates => self.rotates,
             Class::Strict => self.strict,
         }
     }
@@ -153,6 +169,7 @@ const fn all(fault: Fault, outcome: Outcome) -> Line {
         fault,
         strikes: 2,
         keeps: outcome,
+        old_valid: outcome,
         grace: outcome,
         rotates: outcome,
         strict: outcome,
@@ -165,6 +182,7 @@ const fn lost(fault: Fault) -> Line {
         fault,
         strikes: 1,
         keeps: AskedAgain,
+        old_valid: AskedAgain,
         grace: AskedAgain,
         rotates: Lost,
         strict: Lost,
@@ -177,6 +195,7 @@ const fn half(fault: Fault) -> Line {
         fault,
         strikes: 1,
         keeps: AskedAgain,
+        old_valid: Renewed,
         grace: Renewed,
         rotates: Renewed,
         strict: Renewed,
@@ -195,6 +214,7 @@ pub const LINES: &[Line] = &[
         fault: Fault::RefreshTokenOmitted,
         strikes: 1,
         keeps: Renewed,
+        old_valid: Renewed,
         grace: Withheld,
         rotates: Withheld,
         strict: Withheld,

@@ -35,7 +35,8 @@ const AFTER_OUTCOMES: &str = "
 known of the call. No outcome leaves an answer of a provider behind that nobody chose.
 
 After a lost answer Attorn asks again by itself while a grace time lasts, whether or not anybody needs the
-account. Where a refresh spends the token at once it does not ask again before the old access token has run
+account. Only where it could not (it was down, or the provider away) until the grace time was over, the answer
+is lost: where rotation is strict, and where it is not. Where a refresh spends the token at once it does not ask again before the old access token has run
 out: asking could end that one too.
 
 A grant is **lost** only where the provider had replaced the refresh token, told nobody its successor, and
@@ -58,7 +59,8 @@ which the provider's own ways make it differ from its class.
 ";
 
 const FOOT: &str = "
-Slack gives refresh tokens only to apps with token rotation; without it, its class is *none*.
+Slack gives refresh tokens only to apps with token rotation; without it, its class is *none*. Where rotation
+may be switched on for the app at the provider (*may rotate, and does*), an app without it is in *keeps*.
 ";
 
 impl Outcome {

@@ -41,6 +41,7 @@ impl Cell {
         let fault = self.line.fault.to_string().replace(':', "-");
         match self.class {
             Class::None => format!("{}-none-{fault}", self.entry),
+            Class::May => format!("{}-may-{fault}", self.entry),
             _ => format!("{}-{fault}", self.entry),
         }
     }

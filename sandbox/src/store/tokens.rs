@@ -272,8 +272,14 @@ impl State {
         }
         let (grace_until, strict) = match rotation {
             Rotation::Keeps => return Ok((family, None)),
+            Rotation::OldStaysValid => {
+                let successor = mint();
+                self.add_refresh(family, &successor);
+                return Ok((family, Some(successor)));
+            }
             Rotation::Rotates { grace_seconds } => (now + grace_seconds * 1000, false),
             Rotation::Strict => (now, true),
+            Rotation::StrictAfterGrace { grace_seconds } => (now + grace_seconds * 1000, true),
         };
         let successor = mint();
         self.add_refresh(family, &successor);
