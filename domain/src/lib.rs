@@ -55,6 +55,9 @@ pub struct Settings {
     pub registration: oauth::RegistrationPolicy,
     /// How often is too often.
     pub quotas: limits::Quotas,
+    /// Where answers of providers wait on disk while the database is away;
+    /// `None` keeps them in memory alone.
+    pub journal: Option<std::path::PathBuf>,
     /// Other OpenID providers that people may sign in with.
     pub sign_in: Vec<identity::upstream::Upstream>,
     /// After how many days the keys of tokens give way to new ones; 0 is never.

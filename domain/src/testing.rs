@@ -8,6 +8,7 @@
 mod names;
 
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -144,11 +145,15 @@ async fn create(server: &str, name: &str, template: &str) {
     }
 }
 
-/// A database that nobody else has.
-async fn database(folder: &tempfile::TempDir) -> Location {
+/// A database that nobody else has, with the key of every bench and no engine
+/// yet; SQLite's is in this folder.
+///
+/// # Panics
+/// When it cannot be made.
+pub async fn database(folder: &Path) -> Location {
     match TEMPLATE.get_or_init(template).await {
         Template::Sqlite(bytes) => {
-            let path = folder.path().join("attorn.db");
+            let path = folder.join("attorn.db");
             std::fs::write(&path, bytes).expect("the template can be copied");
             Location::Sqlite(path)
         }
@@ -171,6 +176,7 @@ fn settings(issuer: &str) -> Settings {
         passkey_policy: PasskeyPolicy::Enrolled,
         policies: Vec::new(),
         push_contact: "mailto:ops@attorn.test".to_owned(),
+        journal: None,
         sign_in: Vec::new(),
     }
 }
@@ -254,7 +260,11 @@ impl Bench {
 
     async fn deciding(settings: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let location = database(&folder).await;
+        let settings = Settings {
+            journal: Some(folder.path().join("answers")),
+            ..settings
+        };
+        let location = database(folder.path()).await;
         let clock = ManualClock::at(START);
         let names = ScriptedNames::default();
         Self {

@@ -17,6 +17,7 @@ use domain::identity::upstream::Upstream;
 use domain::limits::Quotas;
 use domain::oauth::RegistrationPolicy;
 use domain::secret::Secret;
+use domain::storage::Location;
 use domain::vault::discover::OpenidProvider;
 use domain::vault::providers::Provider;
 use serde::Deserialize;
@@ -126,6 +127,9 @@ pub struct Vault {
     pub data_keys_kept: usize,
     /// For how many seconds.
     pub data_keys_kept_seconds: u64,
+    /// Where answers of providers wait while the database is away; `answers` beside the
+    /// database's file, or in the working folder.
+    pub answers: Option<PathBuf>,
 }
 
 impl Default for Vault {
@@ -142,6 +146,7 @@ impl Default for Vault {
             data_keys_kept_seconds: 300,
         }
     }
+            answers: None,
 }
 
 /// Who has the key-encryption key.
@@ -290,6 +295,20 @@ impl Config {
     /// issuer, or, where that is no https address, nobody in particular.
     #[must_use]
     pub fn push_contact(&self) -> String {
+    /// Where answers of providers wait while the database is away: as
+    /// configured, or `answers` beside the database's file, or here.
+    #[must_use]
+    pub fn journal(&self) -> Option<PathBuf> {
+        if self.vault.answers.is_some() {
+            return self.vault.answers.clone();
+        }
+        let folder = match self.database.url.parse() {
+            Ok(Location::Sqlite(path)) => path.parent()?.join("answers"),
+            _ => PathBuf::from("answers"),
+        };
+        Some(folder)
+    }
+
         let issuer = &self.server.public_url;
         match &self.approvals.push_contact {
             Some(contact) => contact.clone(),
@@ -489,6 +508,9 @@ const KEYS: &[(&str, Setter)] = &[
     ("ATTORN_OAUTH__REGISTRATION_TOKEN", |config, value| {
         config.oauth.registration_token = Some(Secret::from(value));
         Ok(())
+    }),
+    ("ATTORN_VAULT__ANSWERS", |config, value| {
+        parsed(value).map(|path| config.vault.answers = Some(path))
     }),
     ("ATTORN_OUTBOUND__ALLOW_LOOPBACK", |config, value| {
         parsed(value).map(|allow| config.outbound.allow_loopback = allow)

@@ -82,6 +82,7 @@ pub async fn engine_at(config: &Config, database: Location) -> Result<Engine, Er
             passkey_policy: config.approvals.passkey,
             policies: config.approvals.policies().map_err(Error::new)?,
             push_contact: config.push_contact(),
+            journal: config.journal(),
             sign_in: config
                 .sign_in
                 .iter()

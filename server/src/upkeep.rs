@@ -56,6 +56,17 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             );
         },
     ));
+    tasks.spawn(repeat(
+        engine.clone(),
+        stop.clone(),
+        EVERY,
+        |engine| async move {
+            tell(
+                "bringing answers from the disk into the database",
+                vault::journal::replay(&engine).await.map(|_| ()),
+            );
+        },
+    ));
     // By itself: a slow provider keeps nothing else waiting.
     tasks.spawn(repeat(
         engine.clone(),

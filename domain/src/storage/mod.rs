@@ -134,6 +134,12 @@ impl Error {
         matches!(self, Self::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
     }
 
+    /// Whether the store was closed: nothing will be written any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed | Self::Database(sqlx::Error::PoolClosed))
+    }
+
     /// Whether running the verb again may succeed (PostgreSQL: serialisation, deadlock).
     fn is_transient(&self) -> bool {
         matches!(self, Self::Database(sqlx::Error::Database(error))

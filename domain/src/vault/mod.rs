@@ -9,6 +9,7 @@
 //! - [`accounts`]: what a person has linked; unlinking. [`revocations`]: telling the provider.
 //! - [`permissions`]: what a person lets one client do with one account.
 //! - [`fresh_token`] and `step.rs`: one refresh at a time, never an answer lost.
+//! - [`journal`]: answers on disk while the database is away.
 //! - [`ahead`]: refreshing before anybody waits for it. `breaker.rs`: sparing a provider that is unwell.
 //! - [`release`]: a provider token for a client. [`proxy`]: the call without the token.
 //!
@@ -31,6 +32,7 @@ mod flight_sql;
 mod headers;
 mod held;
 mod identify;
+pub mod journal;
 mod legible;
 pub mod link;
 mod linked;

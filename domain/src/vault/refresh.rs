@@ -77,7 +77,7 @@ pub(super) fn soon(life: i64) -> i64 {
 /// How long a caller waits for a refresh (milliseconds); the refresh itself goes on.
 const PATIENCE_MS: i64 = 45_000;
 
-type Flight = Shared<BoxFuture<'static, Outcome>>;
+pub(super) type Flight = Shared<BoxFuture<'static, Outcome>>;
 type GrantKey = (String, TokenKind);
 
 /// What this room keeps in memory: refreshes under way, and who is to be left
@@ -250,7 +250,7 @@ fn refused(held: &Held, code: &str) -> Error {
 }
 
 /// The flight of this grant: the one under way, or a new one.
-fn start(engine: &Engine, held: &Held) -> Flight {
+pub(super) fn start(engine: &Engine, held: &Held) -> Flight {
     let grant = (held.id().to_owned(), held.kind);
     let mut flights = locked(&engine.vault.flights);
     if let Some(flight) = flights.get(&grant) {

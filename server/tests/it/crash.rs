@@ -259,6 +259,7 @@ pub async fn open(process: &Process, database: &Path, clock: ManualClock) -> Eng
             passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
             policies: Vec::new(),
             push_contact: "mailto:ops@attorn.test".to_owned(),
+            journal: None,
             sign_in: Vec::new(),
         },
     };

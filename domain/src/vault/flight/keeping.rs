@@ -1,6 +1,6 @@
 //! What becomes of an answer: stored, made current, or settled without one.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::Flight;
 use crate::audit::{Event, Kind};
@@ -8,8 +8,15 @@ use crate::secret::Secret;
 use crate::storage;
 use crate::vault::connections::ConnectionState;
 use crate::vault::held::{Held, Kept, seal_grant};
+use crate::vault::journal::{self, Answer};
 use crate::vault::step::{Event as Step, Settlement};
 use crate::vault::{Error, TokenKind, revocations, suspect};
+
+/// An answer that is not stored after so long also goes on disk (milliseconds).
+const NOTED_AFTER_MS: i64 = 1_000;
+/// How soon an answer that could not be stored is tried again, at first and at most.
+const FIRST_PAUSE_MS: i64 = 100;
+const LONGEST_PAUSE_MS: i64 = 5_000;
 
 impl Flight {
     /// Seals and stores the answer, however long the database is away.
@@ -33,36 +40,16 @@ impl Flight {
             .key
             .seal(&self.engine, &held.candidate_place(), text.expose())?;
         let parent = held.grant.refresh_hash.clone().ok_or(Error::NotFound)?;
-        let mut pause = Duration::from_millis(100);
-        loop {
-            let (account, kind, epoch) = (self.account_id.clone(), self.kind, held.grant.epoch);
-            let (sealed, parent) = (sealed.clone(), parent.clone());
-            let holder = self.holder.clone();
-            let stored = self
-                .engine
-                .store
-                .write(move |tx| {
-                    let (account, sealed, parent) =
-                        (account.clone(), sealed.clone(), parent.clone());
-                    let holder = holder.clone();
-                    Box::pin(async move {
-                        tx.keep_candidate(&account, kind, epoch, &parent, (&holder, &sealed))
-                            .await
-                    })
-                })
-                .await;
-            match stored {
-                Ok(true) => return Ok(Step::Kept),
-                Ok(false) => break,
-                Err(storage::Error::Closed) => return Err(storage::Error::Closed.into()),
-                Err(error) => {
-                    tracing::error!(%error, account = self.account_id, "a provider's answer cannot be stored yet; trying again");
-                    let until = self.engine.clock.monotonic()
-                        + i64::try_from(pause.as_millis()).unwrap_or(5_000);
-                    self.engine.clock.sleep_until(until).await;
-                    pause = (pause * 2).min(Duration::from_secs(5));
-                }
-            }
+        let answer = Answer {
+            account: self.account_id.clone(),
+            kind: self.kind.word().to_owned(),
+            epoch: held.grant.epoch,
+            parent,
+            holder: self.holder.clone(),
+            sealed,
+        };
+        if self.keep(answer).await? {
+            return Ok(Step::Kept);
         }
         // Unlinked while the provider answered: its tokens must not live on there.
         let ending = revocations::Ending {
@@ -71,6 +58,59 @@ impl Flight {
         };
         revocations::queue(&self.engine, &held.row.account, &held.stored, &[ending]).await?;
         Ok(Step::KeptForRevocation)
+    }
+
+    /// Stores an answer, however long the database is away; meanwhile it also
+    /// lies on disk. `false` when the account was unlinked.
+    async fn keep(&self, answer: Answer) -> Result<bool, Error> {
+        let (engine, kind) = (&self.engine, self.kind);
+        let answer = Arc::new(answer);
+        let (mut noted, mut pause) = (None, FIRST_PAUSE_MS);
+        loop {
+            let row = answer.clone();
+            let attempt = engine.store.write(move |tx| {
+                let row = row.clone();
+                Box::pin(async move {
+                    let sealed = (row.holder.as_str(), row.sealed.as_slice());
+                    tx.keep_candidate(&row.account, kind, row.epoch, &row.parent, sealed)
+                        .await
+                })
+            });
+            let patience = if noted.is_some() {
+                LONGEST_PAUSE_MS
+            } else {
+                NOTED_AFTER_MS
+            };
+            // What hangs may still be done: storing it twice is storing it once.
+            let stored = tokio::select! {
+                stored = attempt => Some(stored),
+                () = engine.clock.sleep_until(engine.clock.monotonic() + patience) => None,
+            };
+            if let Some(Ok(living)) = stored {
+                if let Some(noted) = noted {
+                    journal::forget(noted).await;
+                }
+                return Ok(living);
+            }
+            if noted.is_none() {
+                noted = journal::note(engine, &answer).await;
+            }
+            match stored {
+                Some(Err(error)) if error.is_closed() => return Err(error.into()),
+                Some(Err(error)) => {
+                    tracing::error!(%error, account = answer.account, "a provider's answer cannot be stored yet; trying again");
+                }
+                _ => {
+                    tracing::warn!(
+                        account = answer.account,
+                        "a provider's answer is not stored yet; trying again"
+                    );
+                }
+            }
+            let until = engine.clock.monotonic() + pause;
+            engine.clock.sleep_until(until).await;
+            pause = (pause * 2).min(LONGEST_PAUSE_MS);
+        }
     }
 
     /// Makes the newest stored answer current.
