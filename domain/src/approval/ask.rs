@@ -438,7 +438,8 @@ async fn compile(
     }
     let cannot = || AskError::InvalidDetails("it cannot be shown as it would be sent".to_owned());
     let call = entry.call(&account.id).ok_or_else(cannot)?;
-    let base = vault::accounts::api_base(engine, &account, call.host.as_deref())
+    let (host, path) = (call.host.as_deref(), call.path_and_query.as_str());
+    let base = vault::accounts::api_base(engine, &account, host, path)
         .await
         .map_err(refused_by_vault)?;
     let shown =
@@ -457,6 +458,7 @@ fn refused_by_vault(error: vault::Error) -> AskError {
         vault::Error::Invalid(_) => {
             AskError::InvalidDetails("`host` is not an API host of this connection".to_owned())
         }
+        vault::Error::Refused(words) => AskError::InvalidDetails(words),
         vault::Error::Storage(error) => AskError::Storage(error),
         other => AskError::Vault(other.to_string()),
     }

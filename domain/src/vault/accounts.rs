@@ -124,11 +124,13 @@ pub async fn get(engine: &Engine, person_id: &str, id: &str) -> Result<Account, 
 /// its connection, or at the default one.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the connection has no such host.
+/// [`Error::Invalid`] when the connection has no such host, [`Error::Refused`]
+/// when its provider reads that path otherwise than we do.
 pub async fn api_base(
     engine: &Engine,
     account: &Account,
     host: Option<&str>,
+    path_and_query: &str,
 ) -> Result<Url, Error> {
     let row = engine
         .store
@@ -138,6 +140,8 @@ pub async fn api_base(
         .await?;
     let own = row.ok_or(Error::NotFound)?.api_base;
     let stored = connections::need(engine, &account.connection).await?;
+    super::headers::check_path(path_and_query, stored.entry.encoded_slash)
+        .map_err(|words| Error::Refused(words.to_owned()))?;
     stored.endpoints.api(own.as_deref(), host)
 }
 

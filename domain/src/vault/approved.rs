@@ -4,9 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::connections::{self, Stored};
 use super::permissions::{self, PermissionState};
-use super::proxy::{
-    Call, Error, ProxyAnswer, ProxyRequest, answered, reconnect, record, refused, send,
-};
+use super::proxy::{Call, Error, ProxyAnswer, ProxyRequest, answered, reconnect, record, send};
 use super::refresh::fresh_after;
 use super::{Account, TokenKind, accounts, headers, pages, verdict};
 use crate::Engine;
@@ -101,18 +99,18 @@ fn exact(approved: &ExactCall, account: Account, stored: Stored) -> Result<Call,
     if account.connection != approved.connection {
         return Err(broken());
     }
-    headers::check_path(&approved.path_and_query).map_err(refused)?;
     let mut headers = HeaderMap::new();
     for (name, value) in &approved.headers {
         let name = HeaderName::try_from(name).map_err(|_| broken())?;
         headers.append(name, HeaderValue::try_from(value).map_err(|_| broken())?);
     }
-    Ok(Call {
+    Call {
         account,
         stored,
         host: approved.host.clone(),
         method: Method::from_bytes(approved.method.as_bytes()).map_err(|_| broken())?,
         path_and_query: approved.path_and_query.clone(),
         headers: headers::passed(&headers),
-    })
+    }
+    .checked()
 }

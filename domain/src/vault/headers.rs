@@ -3,6 +3,8 @@
 use http::header::{self, HeaderMap, HeaderName};
 use url::form_urlencoded;
 
+use super::providers::EncodedSlash;
+
 /// Never passed on, either way: hop by hop (RFC 9110 §7.6.1), about the
 /// connection to us, or about who is connected.
 const DROPPED: &[&str] = &[
@@ -117,8 +119,9 @@ pub(crate) fn overrides_method(encoded: &str) -> bool {
 }
 
 /// Refuses a raw path and query that a provider, or anything before it, could
-/// read as another one than we did.
-pub(crate) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
+/// read as another one than we did. An encoded slash passes only where it is
+/// data to the provider; what it separates then is no dot segment, and is there.
+pub(crate) fn check_path(path_and_query: &str, slash: EncodedSlash) -> Result<(), &'static str> {
     if !path_and_query
         .bytes()
         .all(|byte| (0x21..=0x7e).contains(&byte))
@@ -148,7 +151,8 @@ pub(crate) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
         else {
             return Err("the path holds a % that encodes nothing");
         };
-        if matches!(code, b'/' | b'\\' | b'.' | b'%' | 0..=0x1f | 0x7f) {
+        let is_data = code == b'/' && slash == EncodedSlash::Data;
+        if matches!(code, b'/' | b'\\' | b'.' | b'%' | 0..=0x1f | 0x7f) && !is_data {
             return Err(
                 "the path may not hold an encoded slash, backslash, dot, percent sign or control character",
             );
@@ -157,14 +161,24 @@ pub(crate) fn check_path(path_and_query: &str) -> Result<(), &'static str> {
     }
     let mut segments = path[1..].split('/').peekable();
     while let Some(segment) = segments.next() {
-        if segment == "." || segment == ".." {
-            return Err("the path may not hold dot segments");
-        }
         if segment.is_empty() && segments.peek().is_some() {
             return Err("the path may not hold empty segments");
         }
+        // Also for whoever decodes it all the same.
+        let mut parts = parts(segment);
+        if parts.any(|part| part == "." || part == "..") {
+            return Err("the path may not hold dot segments");
+        }
+        if !segment.is_empty() && self::parts(segment).any(str::is_empty) {
+            return Err("an encoded slash stands between two parts of a segment");
+        }
     }
     Ok(())
+}
+
+/// What encoded slashes separate in a segment.
+fn parts(segment: &str) -> impl Iterator<Item = &str> {
+    segment.split("%2F").flat_map(|part| part.split("%2f"))
 }
 
 #[cfg(test)]
@@ -184,7 +198,8 @@ mod tests {
             "/v1/a:watch",
             "/q?method=DELETE",
         ] {
-            assert_eq!(check_path(good), Ok(()), "{good}");
+            assert_eq!(check_path(good, EncodedSlash::Refused), Ok(()), "{good}");
+            assert_eq!(check_path(good, EncodedSlash::Data), Ok(()), "{good}");
         }
         for bad in [
             "",
@@ -195,7 +210,6 @@ mod tests {
             "/a/..",
             "/../a",
             "/a/%2e%2E/b",
-            "/a%2Fb",
             "/a%5cb",
             "/a\\b",
             "/a%00",
@@ -210,7 +224,34 @@ mod tests {
             "/a?x=1&%5Fmethod=PUT",
             "/a?%24httpMethod=DELETE",
         ] {
-            assert!(check_path(bad).is_err(), "{bad}");
+            for slash in [EncodedSlash::Refused, EncodedSlash::Data] {
+                assert!(check_path(bad, slash).is_err(), "{bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_encoded_slash_passes_where_it_is_data_and_leads_nowhere() {
+        for data in [
+            "/projects/group%2Fproject/issues",
+            "/projects/a%2fb%2Fc",
+            "/files/src%2Fmain.rs",
+        ] {
+            assert_eq!(check_path(data, EncodedSlash::Data), Ok(()), "{data}");
+            assert!(check_path(data, EncodedSlash::Refused).is_err(), "{data}");
+        }
+        for bad in [
+            "/a%2F..%2Fb",
+            "/..%2Fa",
+            "/a%2f.",
+            "/%2Fa",
+            "/a%2F",
+            "/a%2F%2Fb",
+            "/a%2F%2e%2e",
+            "/a%252Fb",
+            "/a%2F%5Cb",
+        ] {
+            assert!(check_path(bad, EncodedSlash::Data).is_err(), "{bad}");
         }
     }
 
@@ -250,7 +291,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_panics_and_a_good_one_means_the_same_to_a_url_parser(path in "/[ -~]{0,40}") {
-            if check_path(&path).is_ok() {
+            if check_path(&path, EncodedSlash::Data).is_ok() {
                 let url = url::Url::parse(&format!("https://api.example{path}")).unwrap();
                 prop_assert_eq!(url.host_str(), Some("api.example"));
                 let depth = |text: &str| text.split('/').count();
@@ -265,7 +306,13 @@ mod tests {
     ];
 
     fn path(text: &str) {
-        if check_path(text).is_err() {
+        for slash in [EncodedSlash::Refused, EncodedSlash::Data] {
+            read_alike(text, slash);
+        }
+    }
+
+    fn read_alike(text: &str, slash: EncodedSlash) {
+        if check_path(text, slash).is_err() {
             return;
         }
         evidence::fuzz::taken("path");
@@ -298,7 +345,11 @@ mod tests {
         }
         for segment in segments(raw) {
             assert!(segment != b"." && segment != b"..", "{text}");
-            let split = |byte: &u8| matches!(byte, b'/' | b'\\' | 0..=0x1f);
+            let is_data = slash == EncodedSlash::Data;
+            let split = |byte: &u8| matches!(byte, b'\\' | 0..=0x1f) || (*byte == b'/' && !is_data);
+            for part in segment.split(|byte| *byte == b'/') {
+                assert!(part != b"." && part != b"..", "{text}");
+            }
             assert!(!segment.iter().any(split), "{text}");
             let again = decode(&String::from_utf8_lossy(&segment));
             assert_eq!(again, segment, "decoded twice: {text}");

@@ -65,6 +65,7 @@ pub use error::{Error, Reason};
 pub(crate) use headers::{check_path, overrides_method};
 pub use overrides::Overrides;
 pub use permissions::{AccessMode, Permission};
+pub(crate) use providers::EncodedSlash;
 pub use refresh::{FreshToken, Memory, TokenKind, fresh_token};
 pub use release::{OnBehalf, Release, Released, release};
 pub(crate) use sql::WRAPPED;

@@ -82,6 +82,7 @@ pub struct CallRule {
     /// Methods in capitals; empty allows all.
     pub methods: Vec<String>,
     /// The raw path below the API host; a `*` at the end allows what begins so.
+    /// Nothing is decoded: `%2F` is never `/`, nor `%2f`.
     pub path: String,
 }
 

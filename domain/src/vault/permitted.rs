@@ -41,7 +41,8 @@ pub(super) async fn call(
         method: request.method,
         path_and_query: request.path_and_query,
         headers: headers::passed(&request.headers),
-    };
+    }
+    .checked()?;
     let permission = permissions::find(engine, &presented.client_id, &call.account.id).await?;
     let permitted = permission.is_some_and(|permission| {
         permission.person_id == person && permission.allows_call(call.method.as_str(), &call.path())

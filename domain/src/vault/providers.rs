@@ -17,8 +17,8 @@ pub use check::{check, read};
 pub use generic::{Generic, GenericIdentity};
 pub use parameters::{Parameter, Part};
 pub use parts::{
-    AnswerShape, ClientAuth, Errors, Host, IdToken, Identity, IdentityFrom, Instance, Reach,
-    Revocation, RevocationStyle, Scope, Sites, TokenBody,
+    AnswerShape, ClientAuth, EncodedSlash, Errors, Host, IdToken, Identity, IdentityFrom, Instance,
+    Reach, Revocation, RevocationStyle, Scope, Sites, TokenBody,
 };
 pub use refresh::{AbsentExpiry, Refresh, RefreshClass, RefreshRule};
 
@@ -76,6 +76,9 @@ pub struct Provider {
     /// Whether a 401 to a call means that it was not carried out.
     #[serde(default)]
     pub unauthorized_means_not_executed: bool,
+    /// What an encoded slash (`%2F`) in a path of its API is.
+    #[serde(default, skip_serializing_if = "EncodedSlash::is_refused")]
+    pub encoded_slash: EncodedSlash,
     /// Further parameters of the authorization request.
     #[serde(default)]
     pub authorize_parameters: BTreeMap<String, String>,

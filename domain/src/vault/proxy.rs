@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::connections::Stored;
+use super::providers::EncodedSlash;
 use super::scrub::Scrubber;
 use super::sql::AccountUse;
 use super::{Account, FreshToken, Reason, approved, headers, pages, permitted, wire};
@@ -123,6 +124,13 @@ impl Call {
             Some(host) => format!("~{host}{path}"),
             None => path.to_owned(),
         }
+    }
+
+    /// The call, if the provider reads its path as we do.
+    pub(super) fn checked(self) -> Result<Self, Error> {
+        headers::check_path(&self.path_and_query, self.stored.entry.encoded_slash)
+            .map_err(refused)?;
+        Ok(self)
     }
 
     /// Where it goes, with the token at hand. The raw path is kept.
@@ -259,7 +267,8 @@ fn check(request: &ProxyRequest<Body>) -> Result<(), Error> {
     {
         return Err(Error::BodyTooLarge(PASSING_LIMIT));
     }
-    headers::check_path(&request.path_and_query).map_err(refused)
+    // Whether an encoded slash is data is known with the provider: `Call::checked`.
+    headers::check_path(&request.path_and_query, EncodedSlash::Data).map_err(refused)
 }
 
 /// The way out, and the headers with the credential in them.

@@ -3,7 +3,12 @@
 
 use std::time::Duration;
 
-use domain::vault::{Error, Overrides, Reason, TokenKind, fresh_token};
+use bytes::Bytes;
+use domain::oauth::RequestHead;
+use domain::vault::permissions::{self, CallRule, Give};
+use domain::vault::proxy::{self, ProxyRequest};
+use domain::vault::{AccessMode, Error, Overrides, Reason, TokenKind, fresh_token};
+use http::{HeaderMap, Method};
 use serde_json::json;
 
 use crate::lookalike::{ID, SECRET, Scene, basic, parameter, token_line};
@@ -116,6 +121,90 @@ async fn a_token_of_a_github_oauth_app_does_not_expire() {
     let account = scene.link().await;
     assert_eq!(account.scopes, ["repo", "gist"]);
     assert_eq!(refreshed(&scene, &account.id).await, "gho_1");
+}
+
+#[tokio::test]
+async fn gitlab_s_encoded_slashes_pass_the_proxy_and_are_no_slashes_to_a_rule() {
+    let scene = Scene::new("gitlab").await;
+    let gitlab = &scene.provider;
+    let answered = json!({
+        "access_token": "glpat", "expires_in": 7200, "refresh_token": "glrt",
+        "scope": "read_user read_api", "token_type": "Bearer",
+    });
+    gitlab.answer(&token_line("gitlab"), 200, answered);
+    gitlab.answer(
+        "GET /api/v4/user",
+        200,
+        json!({ "id": 7, "username": "ada" }),
+    );
+    let account = scene.link().await;
+    let (agent, _) = scene.bench.client("Agent").await;
+    let rule = |path: &str| CallRule {
+        methods: vec!["GET".to_owned()],
+        path: path.to_owned(),
+    };
+    let give = Give {
+        person_id: scene.ada.id.clone(),
+        client_id: agent.id.clone(),
+        account_id: account.id.clone(),
+        access_mode: AccessMode::Call,
+        scopes: None,
+        calls: Some(vec![
+            rule("/projects/group%2Fproject/*"),
+            rule("/projects/open/*"),
+        ]),
+    };
+    permissions::give(&scene.bench, give).await.unwrap();
+    let audience = scene.bench.settings.proxy_audience();
+    let token = scene
+        .bench
+        .access_token(&agent, Some(&scene.ada), &audience, &[]);
+    let call = async |path: &str| {
+        let request = ProxyRequest {
+            connection: "there".to_owned(),
+            host: None,
+            method: Method::GET,
+            path_and_query: path.to_owned(),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        proxy::call(&scene.bench, &RequestHead::bearer(token.expose()), request).await
+    };
+    let line = "GET /api/v4/projects/group%2Fproject/issues";
+    gitlab.answer(line, 200, json!([]));
+    let answer = call("/projects/group%2Fproject/issues").await.unwrap();
+    assert_eq!(answer.status, 200);
+    // It went out as it was written.
+    gitlab.last(line);
+    let asked = gitlab.lines().len();
+    for other in [
+        "/projects/group/project/issues",
+        "/projects/group%2fproject/issues",
+        "/projects/open%2Fissues",
+        "/projects%2Fopen/issues",
+    ] {
+        let refused = call(other).await;
+        assert!(
+            matches!(
+                refused,
+                Err(proxy::Error::Vault(Error::PermissionRequired { .. }))
+            ),
+            "{other}"
+        );
+    }
+    for crooked in [
+        "/projects/open/..%2F..%2Fuser",
+        "/projects/open/a%2F..%2Fb",
+        "/projects/open/%2e%2e/user",
+        "/projects/open/a%252Fb",
+    ] {
+        let refused = call(crooked).await;
+        assert!(
+            matches!(refused, Err(proxy::Error::Refused(_))),
+            "{crooked}"
+        );
+    }
+    assert_eq!(gitlab.lines().len(), asked);
 }
 
 #[tokio::test]

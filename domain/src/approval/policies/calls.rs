@@ -45,7 +45,7 @@ impl CoveredCalls {
     }
 
     fn covers_path(&self, path: &str, other_host: bool) -> bool {
-        let pattern = self.path.to_lowercase();
+        let pattern = decoded(&self.path).to_lowercase();
         let pattern = match pattern.trim_end_matches('/') {
             "" => "/",
             rest => rest,
@@ -64,7 +64,7 @@ impl CoveredCalls {
 }
 
 /// The path as a lenient provider reads it: decoded once (the proxy lets no
-/// encoded slash, dot or percent sign pass), in lower case, without parameters
+/// encoded dot or percent sign pass), in lower case, without parameters
 /// of segments and slashes at its end.
 fn plain(path: &str) -> String {
     let decoded = decoded(path).to_lowercase();

@@ -74,7 +74,8 @@ impl Call {
                 "`path` and `query` are longer than {MOST_PATH} bytes"
             ));
         }
-        vault::check_path(&whole).map_err(str::to_owned)?;
+        // Whether an encoded slash is data is known with the account.
+        vault::check_path(&whole, vault::EncodedSlash::Data).map_err(str::to_owned)?;
         // An address that a reader of addresses writes otherwise is sent otherwise.
         let full = format!("{ANY_HOST}{whole}");
         if Url::parse(&full)

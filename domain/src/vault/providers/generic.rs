@@ -4,8 +4,8 @@
 use url::Url;
 
 use super::{
-    AbsentExpiry, AnswerShape, ClientAuth, Errors, Host, IdToken, Identity, IdentityFrom, Provider,
-    Refresh, RefreshRule, Revocation, Scope, TokenBody,
+    AbsentExpiry, AnswerShape, ClientAuth, EncodedSlash, Errors, Host, IdToken, Identity,
+    IdentityFrom, Provider, Refresh, RefreshRule, Revocation, Scope, TokenBody,
 };
 
 /// An ordinary OAuth 2 provider (RFC 6749), as an admin describes it.
@@ -103,6 +103,7 @@ impl From<Generic> for Provider {
             bot_scope_parameter: None,
             scope_separator: " ".to_owned(),
             unauthorized_means_not_executed: false,
+            encoded_slash: EncodedSlash::default(),
             authorize_parameters: [].into(),
             headers: [].into(),
             hosts: vec![Host {

@@ -248,3 +248,20 @@ pub struct Scope {
     #[serde(default)]
     pub default: bool,
 }
+
+/// What an encoded slash in a path is to a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EncodedSlash {
+    /// Nobody knows: a path with one does not pass the proxy.
+    #[default]
+    Refused,
+    /// A character of its segment, never the end of one (GitLab's `group%2Fproject`).
+    Data,
+}
+
+impl EncodedSlash {
+    pub(super) fn is_refused(&self) -> bool {
+        *self == Self::Refused
+    }
+}
