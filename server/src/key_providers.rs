@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::Engine;
 use domain::clock::Clock;
 use domain::ids::Rng;
-use domain::keyring::kms::{AwsCredentials, AwsKms, Remember, Remembered, Transit, TransitToken};
+use domain::keyring::kms::{AwsIdentity, AwsKms, Remember, Remembered, Transit, TransitToken};
 use domain::keyring::{self, KeyEncryption};
 use domain::outbound::Outbound;
 use domain::secret::Secret;
@@ -76,17 +76,12 @@ pub(crate) fn aws_kms(config: &Config, around: &Around) -> Maybe {
     let Some(kms) = &config.vault.aws_kms else {
         return Ok(None);
     };
-    let access_key_id = of_environment("AWS_ACCESS_KEY_ID")?;
-    let credentials = AwsCredentials {
-        access_key_id: access_key_id.expose().clone(),
-        secret_access_key: of_environment("AWS_SECRET_ACCESS_KEY")?,
-        session_token: of_environment("AWS_SESSION_TOKEN").ok(),
-    };
+    let identity = AwsIdentity::of_environment(&kms.region, |name| std::env::var(name).ok())?;
     let key = AwsKms::new(
         &kms.region,
         &kms.key_id,
         kms.endpoint.as_ref(),
-        credentials,
+        identity,
         around.clock.clone(),
         around.outbound.clone(),
     )?;

@@ -4,6 +4,7 @@
 mod accounts;
 mod approve;
 mod authorize;
+mod aws;
 mod backchannel;
 mod canary;
 mod cancel;

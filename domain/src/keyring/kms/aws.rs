@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use url::{Position, Url};
 
 use super::super::{Error, KeyEncryption, sha256};
+use super::aws_identity::{AwsCredentials, AwsIdentity, Current};
 use super::sigv4::{Request, Scope, amz_date, authorization};
 use super::{forget, forget_member, member, post};
 use crate::clock::Clock;
@@ -22,24 +23,13 @@ use crate::secret::Secret;
 const MARK: &[u8] = b"awskms1:";
 const JSON: &str = "application/x-amz-json-1.1";
 
-/// Credentials for KMS.
-#[derive(Clone)]
-pub struct AwsCredentials {
-    /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: String,
-    /// `AWS_SECRET_ACCESS_KEY`.
-    pub secret_access_key: Secret<String>,
-    /// `AWS_SESSION_TOKEN`, of temporary ones.
-    pub session_token: Option<Secret<String>>,
-}
-
 /// A symmetric key of AWS KMS.
 pub struct AwsKms {
     id: String,
     key_id: String,
     region: String,
     endpoint: Url,
-    credentials: AwsCredentials,
+    credentials: Current,
     clock: Arc<dyn Clock>,
     outbound: Arc<dyn Outbound>,
 }
@@ -54,7 +44,7 @@ impl AwsKms {
         region: &str,
         key_id: &str,
         endpoint: Option<&Url>,
-        credentials: AwsCredentials,
+        identity: AwsIdentity,
         clock: Arc<dyn Clock>,
         outbound: Arc<dyn Outbound>,
     ) -> Result<Self, Error> {
@@ -74,7 +64,7 @@ impl AwsKms {
             region: region.to_owned(),
             endpoint: endpoint
                 .map_err(|_| Error::Unavailable("the KMS endpoint is not an address".to_owned()))?,
-            credentials,
+            credentials: Current::new(identity, clock.clone(), outbound.clone()),
             clock,
             outbound,
         })
@@ -86,10 +76,15 @@ impl AwsKms {
         json!({"attorn": STANDARD.encode(sha256(aad))})
     }
 
-    fn headers(&self, target: &str, body: &[u8]) -> Result<HeaderMap, Error> {
+    fn headers(
+        &self,
+        credentials: &AwsCredentials,
+        target: &str,
+        body: &[u8],
+    ) -> Result<HeaderMap, Error> {
         let date = amz_date(self.clock.now())?;
         let host = &self.endpoint[Position::BeforeHost..Position::AfterPort];
-        let token = self.credentials.session_token.as_ref();
+        let token = credentials.session_token.as_ref();
         let mut signed = vec![
             ("content-type", JSON),
             ("host", host),
@@ -100,8 +95,8 @@ impl AwsKms {
         }
         signed.push(("x-amz-target", target));
         let scope = Scope {
-            access_key_id: &self.credentials.access_key_id,
-            secret_access_key: &self.credentials.secret_access_key,
+            access_key_id: &credentials.access_key_id,
+            secret_access_key: &credentials.secret_access_key,
             region: &self.region,
             service: "kms",
         };
@@ -134,25 +129,49 @@ impl AwsKms {
 
     async fn call(&self, target: &str, body: &Value) -> Result<Value, Error> {
         let body = Bytes::from(body.to_string());
-        let answer = post(&self.outbound, "AWS KMS", &self.endpoint, &body, || {
-            self.headers(target, &body)
-        })
-        .await?;
+        let mut tries = 0;
+        let answered = loop {
+            tries += 1;
+            let credentials = self.credentials.get().await?;
+            let answer = post(&self.outbound, "AWS KMS", &self.endpoint, &body, || {
+                self.headers(&credentials, target, &body)
+            })
+            .await?;
+            let read: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            forget(answer.body);
+            match (answer.status.as_u16(), read) {
+                (200, Some(value)) => break Ok(value),
+                // Taken back before their end: others may have come since.
+                (_, Some(value)) if tries < 2 && has_ended(&value) => {
+                    self.credentials.drop_ended(&credentials).await;
+                }
+                (status, Some(value)) => break Err(refused(status, &value)),
+                (status, None) => {
+                    break Err(Error::Unavailable(format!("AWS KMS answered {status}")));
+                }
+            }
+        };
         forget(body);
-        let read: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        forget(answer.body);
-        match (answer.status.as_u16(), read) {
-            (200, Some(value)) => Ok(value),
-            (status, Some(value)) => Err(refused(status, &value)),
-            (status, None) => Err(Error::Unavailable(format!("AWS KMS answered {status}"))),
-        }
+        answered
     }
+}
+
+fn exception(value: &Value) -> &str {
+    let name = member(value, "/__type").unwrap_or_default();
+    name.rsplit('#').next().unwrap_or(name)
+}
+
+/// Whether it is the credentials that are no longer good.
+fn has_ended(value: &Value) -> bool {
+    matches!(
+        exception(value),
+        "ExpiredTokenException" | "UnrecognizedClientException" | "InvalidClientTokenId"
+    )
 }
 
 /// By the name of the exception; its words may name accounts and keys.
 fn refused(status: u16, value: &Value) -> Error {
-    let name = member(value, "/__type").unwrap_or_default();
-    let name = name.rsplit('#').next().unwrap_or(name);
+    let name = exception(value);
     if matches!(name, "InvalidCiphertextException" | "IncorrectKeyException") {
         return Error::DoesNotOpen;
     }

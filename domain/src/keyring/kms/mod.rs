@@ -7,11 +7,13 @@
 //! and an outage of the provider is felt only by keys that nobody used of late.
 
 mod aws;
+mod aws_identity;
 mod remembered;
 mod sigv4;
 mod transit;
 
-pub use aws::{AwsCredentials, AwsKms};
+pub use aws::AwsKms;
+pub use aws_identity::{AwsCredentials, AwsIdentity, ContainerToken};
 pub use remembered::{Remember, Remembered};
 pub use transit::{Transit, TransitToken};
 
