@@ -6,9 +6,10 @@ use leptos::nonce::use_nonce;
 use leptos::prelude::*;
 use leptos_meta::{MetaTags, Title};
 
+use crate::api::Tone;
 use crate::context::{self, FormTargets, Viewer};
 use crate::pages::App;
-use crate::parts::{Icon, PendingCount, icon, wordmark};
+use crate::parts::{Icon, PendingCount, banner, icon, wordmark};
 use crate::words::t;
 
 /// The whole document; what the server renders for every route.
@@ -293,6 +294,7 @@ pub(crate) fn console(viewer: &Viewer, pending: i64, head: Head, body: AnyView) 
                             </p>
                         }
                     })}
+                {unadopted(viewer)}
                 <div class="page-head">
                     <div>
                         <h1>{title.clone()}</h1>
@@ -308,6 +310,16 @@ pub(crate) fn console(viewer: &Viewer, pending: i64, head: Head, body: AnyView) 
         </div>
     }
     .into_any()
+}
+
+/// Tells admins that this database is a copy that nobody has adopted.
+fn unadopted(viewer: &Viewer) -> Option<AnyView> {
+    let engine = use_context::<domain::Engine>()?;
+    (viewer.admin && !engine.adoption.is_adopted()).then(|| {
+        let text = Some(t("copy-text"));
+        view! { <div class="page-notice">{banner(Tone::Bad, t("copy-title"), text, None)}</div> }
+            .into_any()
+    })
 }
 
 fn live() -> AnyView {

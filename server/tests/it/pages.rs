@@ -1,5 +1,7 @@
 //! Pages: there for whom they are for.
 
+use domain::adoption;
+
 use crate::backchannel::{ask, pending};
 use crate::house::{GOOGLE, House};
 
@@ -65,4 +67,29 @@ async fn admin_pages_are_for_admins_only() {
     let export = "/admin/audit/export.jsonl";
     assert_eq!(house.get(export, &admin).await.status, 200);
     assert_eq!(house.get(export, &cookie).await.status, 403);
+}
+
+#[tokio::test]
+async fn admins_are_told_on_every_page_that_the_database_is_a_copy() {
+    let house = House::open().await;
+    let ada = house.signed_in(&house.ada).await;
+    let admin = house.bench.admin("root@example.com").await;
+    let admin = house.signed_in(&admin).await;
+    let told = async |cookie: &str| {
+        let mut told = Vec::new();
+        for page in ["/", "/accounts", "/settings"] {
+            let answer = house.get(page, cookie).await;
+            assert_eq!(answer.status, 200, "{page}");
+            told.push(answer.body.contains("This database is a copy"));
+        }
+        told
+    };
+    assert_eq!(told(&admin).await, [false; 3]);
+    adoption::mark_restored(&house.bench.engine).await.unwrap();
+    assert_eq!(told(&admin).await, [true; 3]);
+    assert_eq!(told(&ada).await, [false; 3], "who can do nothing about it");
+    adoption::adopt(&house.bench.engine, "the test")
+        .await
+        .unwrap();
+    assert_eq!(told(&admin).await, [false; 3]);
 }
