@@ -16,6 +16,8 @@ use crate::program::{self, Credentials, Program, RESOURCE};
 use crate::setting::{Postgres, Setting};
 use crate::wire::{Answer, Connection, form};
 
+/// The setting that keeps others from the program's memory.
+const PRIVATE_MEMORY: &str = "ATTORN_SERVER__PRIVATE_MEMORY";
 const EMAIL: &str = "person@example.com";
 const PASSWORD: &str = "a-password-for-the-bench";
 const REDIRECT: &str = "https://client.example.com/callback";
@@ -96,6 +98,8 @@ async fn start(
             .env("ATTORN_LIMITS__APPROVALS_WAITING", "0");
         command
     };
+            // A profiler reads the program's memory.
+            .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
     fs::create_dir_all(folder.join("key")).map_err(|error| error.to_string())?;
     let mut user = attorn();
     user.args(["user", "create", EMAIL, "--name", "Person"]);
@@ -181,6 +185,7 @@ pub async fn demo(setting: &Setting, name: &'static str) -> Result<Program> {
 fn said(command: &mut Command, input: &str) -> Result<String> {
     use std::io::Write as _;
     let mut child = command
+        .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -71,6 +71,9 @@ pub struct Server {
     pub trusted_proxies: Vec<IpAddr>,
     /// Built client files; see `cargo xtask build`.
     pub site_root: Option<PathBuf>,
+    /// Whether core dumps and looks into the program's memory are forbidden.
+    /// Profilers and debuggers need them.
+    pub private_memory: bool,
 }
 
 impl Default for Server {
@@ -83,6 +86,7 @@ impl Default for Server {
             tls_key: None,
             trusted_proxies: Vec::new(),
             site_root: None,
+            private_memory: true,
         }
     }
 }
@@ -123,13 +127,13 @@ pub struct Vault {
     pub transit: Option<Transit>,
     /// A key of AWS KMS's.
     pub aws_kms: Option<AwsKms>,
+    /// Where answers of providers wait while the database is away; `answers` beside the
+    /// database's file, or in the working folder.
+    pub answers: Option<PathBuf>,
     /// How many unwrapped data keys of these two are kept in memory.
     pub data_keys_kept: usize,
     /// For how many seconds.
     pub data_keys_kept_seconds: u64,
-    /// Where answers of providers wait while the database is away; `answers` beside the
-    /// database's file, or in the working folder.
-    pub answers: Option<PathBuf>,
 }
 
 impl Default for Vault {
@@ -142,11 +146,11 @@ impl Default for Vault {
             provider: KeyProvider::default(),
             transit: None,
             aws_kms: None,
+            answers: None,
             data_keys_kept: 10_000,
             data_keys_kept_seconds: 300,
         }
     }
-            answers: None,
 }
 
 /// Who has the key-encryption key.
@@ -291,10 +295,6 @@ fn policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PasskeyPo
 }
 
 impl Config {
-    /// Where operators of push services may write to: as configured, or the
-    /// issuer, or, where that is no https address, nobody in particular.
-    #[must_use]
-    pub fn push_contact(&self) -> String {
     /// Where answers of providers wait while the database is away: as
     /// configured, or `answers` beside the database's file, or here.
     #[must_use]
@@ -309,6 +309,10 @@ impl Config {
         Some(folder)
     }
 
+    /// Where operators of push services may write to: as configured, or the
+    /// issuer, or, where that is no https address, nobody in particular.
+    #[must_use]
+    pub fn push_contact(&self) -> String {
         let issuer = &self.server.public_url;
         match &self.approvals.push_contact {
             Some(contact) => contact.clone(),
@@ -484,6 +488,9 @@ const KEYS: &[(&str, Setter)] = &[
     ("ATTORN_SERVER__SITE_ROOT", |config, value| {
         parsed(value).map(|path| config.server.site_root = Some(path))
     }),
+    ("ATTORN_SERVER__PRIVATE_MEMORY", |config, value| {
+        parsed(value).map(|private| config.server.private_memory = private)
+    }),
     ("ATTORN_DATABASE__URL", |config, value| {
         parsed(value).map(|url| config.database.url = url)
     }),
@@ -502,15 +509,15 @@ const KEYS: &[(&str, Setter)] = &[
         config.vault.old_keys = listed(value).map(Secret::from).collect();
         Ok(())
     }),
+    ("ATTORN_VAULT__ANSWERS", |config, value| {
+        parsed(value).map(|path| config.vault.answers = Some(path))
+    }),
     ("ATTORN_OAUTH__REGISTRATION", |config, value| {
         parsed(value).map(|policy| config.oauth.registration = policy)
     }),
     ("ATTORN_OAUTH__REGISTRATION_TOKEN", |config, value| {
         config.oauth.registration_token = Some(Secret::from(value));
         Ok(())
-    }),
-    ("ATTORN_VAULT__ANSWERS", |config, value| {
-        parsed(value).map(|path| config.vault.answers = Some(path))
     }),
     ("ATTORN_OUTBOUND__ALLOW_LOOPBACK", |config, value| {
         parsed(value).map(|allow| config.outbound.allow_loopback = allow)

@@ -21,6 +21,7 @@ pub mod key_providers;
 pub mod link;
 pub mod live;
 pub mod me;
+pub mod memory;
 pub mod oauth;
 pub mod pages;
 pub mod passkeys;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use attorn_server::backup;
 use attorn_server::config::{Config, LogFormat};
 use attorn_server::control;
+use attorn_server::memory;
 use attorn_server::serve::{self, Error};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
@@ -112,6 +113,11 @@ async fn run(cli: Cli) -> Result<ExitCode, Error> {
         config.server.tls_key = flags.tls_key.clone().or(config.server.tls_key);
     }
     logs(&config);
+    if config.server.private_memory
+        && let Err(error) = memory::keep_private()
+    {
+        tracing::warn!(%error, "core dumps cannot be forbidden; they would hold secrets");
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }

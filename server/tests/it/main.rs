@@ -27,6 +27,7 @@ mod kms;
 mod limits;
 mod logout;
 mod me;
+mod memory;
 mod notify;
 mod pages;
 mod par;

@@ -53,7 +53,7 @@ pub async fn says(out: impl AsyncRead + Unpin + Send + 'static, words: &str) {
 }
 
 /// A port that was free a moment ago.
-async fn free_port() -> u16 {
+pub async fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
 }
