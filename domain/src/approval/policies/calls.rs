@@ -249,6 +249,9 @@ mod tests {
                 false,
             ),
             ("/a*a", "/a", false),
+            // An encoded slash is data to some providers; a rule takes it either way.
+            ("/p/a%2Fb/issues", "/p/a%2Fb/issues", true),
+            ("/p/a/b/issues", "/p/a%2fb/issues", true),
             ("/*/send", "/gmail/v1/users/me/messages/send", true),
             ("/*/send", "/gmail/v1/users/me/messages/send/", true),
             ("/*/send", "/gmail/v1/users/me/drafts", false),
