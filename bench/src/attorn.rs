@@ -95,11 +95,11 @@ async fn start(
             // What is measured is the work, not the limit.
             .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0")
             .env("ATTORN_LIMITS__APPROVALS_PER_MINUTE", "0")
-            .env("ATTORN_LIMITS__APPROVALS_WAITING", "0");
+            .env("ATTORN_LIMITS__APPROVALS_WAITING", "0")
+            // A profiler reads the program's memory.
+            .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string());
         command
     };
-            // A profiler reads the program's memory.
-            .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
     fs::create_dir_all(folder.join("key")).map_err(|error| error.to_string())?;
     let mut user = attorn();
     user.args(["user", "create", EMAIL, "--name", "Person"]);
@@ -148,7 +148,8 @@ pub async fn demo(setting: &Setting, name: &'static str) -> Result<Program> {
     demo.current_dir(&folder)
         .args(["demo", "--port", "0", "--data", "demo", "--link", "slack"])
         .args(["--env-file", "env"])
-        .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0");
+        .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0")
+        .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string());
     let child = program::start(&demo, file)?;
     let mut program = Program::new(name, child, SocketAddr::from(([127, 0, 0, 1], 0)));
     let said = loop {
@@ -185,7 +186,6 @@ pub async fn demo(setting: &Setting, name: &'static str) -> Result<Program> {
 fn said(command: &mut Command, input: &str) -> Result<String> {
     use std::io::Write as _;
     let mut child = command
-        .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -251,11 +251,7 @@ impl Bench {
 
     /// As [`Bench::new`], with these policies in its configuration file.
     pub async fn with_policies(policies: Vec<Policy>) -> Self {
-        Self::deciding(Settings {
-            policies,
-            ..settings(ISSUER, Quotas::default(), Vec::new())
-        })
-        .await
+        Self::with(ISSUER, |settings| settings.policies = policies).await
     }
 
     async fn deciding(settings: Settings) -> Self {

@@ -455,10 +455,7 @@ fn refused_by_vault(error: vault::Error) -> AskError {
         vault::Error::UnknownConnection { .. } => {
             AskError::InvalidDetails("`connection` is not known here".to_owned())
         }
-        vault::Error::Invalid(_) => {
-            AskError::InvalidDetails("`host` is not an API host of this connection".to_owned())
-        }
-        vault::Error::Refused(words) => AskError::InvalidDetails(words),
+        vault::Error::Invalid(words) => AskError::InvalidDetails(words),
         vault::Error::Storage(error) => AskError::Storage(error),
         other => AskError::Vault(other.to_string()),
     }

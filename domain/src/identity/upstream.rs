@@ -589,6 +589,7 @@ mod tests {
 
     fn claims(subject: &str, email: Option<&str>) -> Claims {
         Claims {
+            signed_in_at: 0,
             subject: subject.to_owned(),
             email: email.map(str::to_owned),
             name: Some("Ada".to_owned()),

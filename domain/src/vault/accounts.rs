@@ -124,8 +124,8 @@ pub async fn get(engine: &Engine, person_id: &str, id: &str) -> Result<Account, 
 /// its connection, or at the default one.
 ///
 /// # Errors
-/// [`Error::Invalid`] when the connection has no such host, [`Error::Refused`]
-/// when its provider reads that path otherwise than we do.
+/// [`Error::Invalid`] when the connection has no such host, or its provider
+/// reads that path otherwise than we do.
 pub async fn api_base(
     engine: &Engine,
     account: &Account,
@@ -141,7 +141,7 @@ pub async fn api_base(
     let own = row.ok_or(Error::NotFound)?.api_base;
     let stored = connections::need(engine, &account.connection).await?;
     super::headers::check_path(path_and_query, stored.entry.encoded_slash)
-        .map_err(|words| Error::Refused(words.to_owned()))?;
+        .map_err(|words| Error::Invalid(words.to_owned()))?;
     stored.endpoints.api(own.as_deref(), host)
 }
 
