@@ -660,10 +660,9 @@ async fn what_says_the_same_in_other_words_is_sent_in_the_approved_ones() {
         let call = approval.call.clone().unwrap();
         let request = loop {
             let (asked, means) = mutated(&dice, &call);
-            if means == Means::TheSame && call.same_as(&asked).is_ok() {
-                if let Some(request) = through_the_door(asked) {
-                    break request;
-                }
+            let taken = means == Means::TheSame && call.same_as(&asked).is_ok();
+            if taken && let Some(request) = through_the_door(asked) {
+                break request;
             }
         };
         proxy::call(&stage, &RequestHead::bearer(token.expose()), request)

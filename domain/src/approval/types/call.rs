@@ -215,16 +215,14 @@ pub(super) fn read_back(call: &ExactCall, base: &Url) -> Option<Rows> {
         Some((path, query)) => (path, Some(query)),
         None => (call.path_and_query.as_str(), None),
     };
+    let path = format!("{}{path}", base.path().trim_end_matches('/'));
     let mut rows = vec![
         row("Method", &call.method),
         row("Host", &format!("{host}{port}")),
-        row(
-            "Path",
-            &format!("{}{path}", base.path().trim_end_matches('/')),
-        ),
+        row("Path", &path),
     ];
     if path.contains('%') {
-        rows.push(row("Path, decoded", &decoded_path(path)));
+        rows.push(row("Path, decoded", &decoded_path(&path)));
     }
     if let Some(query) = query {
         rows.push(row("Query", query));
@@ -346,7 +344,7 @@ mod tests {
     #[test]
     fn paths_are_shown_decoded_too() {
         let call = read(json!({"path": "/v1/a+b/%C3%A9%20f"})).unwrap();
-        assert_eq!(rows(&call)[3].1, "/v1/a+b/é f");
+        assert_eq!(rows(&call)[3].1, "/base/v1/a+b/é f");
     }
 
     #[test]
