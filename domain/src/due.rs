@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 
@@ -13,6 +14,40 @@ use crate::Engine;
 const EVERY_MS: i64 = 1_000;
 /// How many are sent at once.
 const AT_ONCE: usize = 64;
+
+/// How often one is tried: at once, then after 5, 10, 20, 40 and 80 seconds.
+const ATTEMPTS: i64 = 6;
+/// Milliseconds after the first attempt; doubled each time.
+const BACKOFF_MS: i64 = 5_000;
+/// Nobody else tries one that was claimed less than this ago (milliseconds).
+pub(crate) const CLAIM_MS: i64 = 30_000;
+
+/// How one attempt ended.
+pub(crate) enum End {
+    /// It was taken.
+    Done,
+    /// Trying again changes nothing.
+    GivenUp(String),
+    /// Not now; perhaps the other side said after how long.
+    Failed(String, Option<Duration>),
+}
+
+impl End {
+    /// What becomes of it after so many attempts: its state, why, and in how
+    /// many milliseconds it is tried again.
+    pub(crate) fn settled(self, attempts: i64) -> (&'static str, Option<String>, i64) {
+        match self {
+            Self::Done => ("done", None, 0),
+            Self::GivenUp(why) => ("given_up", Some(why), 0),
+            Self::Failed(why, _) if attempts >= ATTEMPTS => ("given_up", Some(why), 0),
+            Self::Failed(why, after) => {
+                let asked = after.and_then(|after| i64::try_from(after.as_millis()).ok());
+                let backoff = BACKOFF_MS << (attempts - 1).clamp(0, 10);
+                ("due", Some(why), asked.unwrap_or(0).max(backoff))
+            }
+        }
+    }
+}
 
 /// Does a round at once, at each signal of `topic`, and every second, until
 /// `shutdown`.

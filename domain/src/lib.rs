@@ -68,6 +68,8 @@ pub struct Settings {
     pub policies: Vec<approval::policies::Policy>,
     /// Where operators of push services may write to: `mailto:` or `https:`.
     pub push_contact: String,
+    /// Who takes our mail, if anybody does.
+    pub mail: Option<approval::channels::MailServer>,
 }
 
 impl Settings {

@@ -18,6 +18,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::approval::PasskeyPolicy;
+use crate::approval::channels::MailServer;
 use crate::approval::policies::Policy;
 use crate::clock::ManualClock;
 use crate::identity::{self, NewPerson, Person, Role};
@@ -178,6 +179,7 @@ fn settings(issuer: &str) -> Settings {
         push_contact: "mailto:ops@attorn.test".to_owned(),
         journal: None,
         sign_in: Vec::new(),
+        mail: None,
     }
 }
 
@@ -252,6 +254,11 @@ impl Bench {
     /// As [`Bench::new`], with these policies in its configuration file.
     pub async fn with_policies(policies: Vec<Policy>) -> Self {
         Self::with(ISSUER, |settings| settings.policies = policies).await
+    }
+
+    /// As [`Bench::new`], with a server that takes mail.
+    pub async fn with_mail(server: MailServer) -> Self {
+        Self::with(ISSUER, |settings| settings.mail = Some(server)).await
     }
 
     async fn deciding(settings: Settings) -> Self {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub use policies::ConfiguredPolicy;
 
 use domain::approval::PasskeyPolicy;
+use domain::approval::channels::MailServer;
 use domain::identity::upstream::Upstream;
 use domain::limits::Quotas;
 use domain::oauth::RegistrationPolicy;
@@ -43,6 +44,8 @@ pub struct Config {
     pub keys: Keys,
     /// What people are asked.
     pub approvals: Approvals,
+    /// Who takes our mail.
+    pub mail: Mail,
     /// Logs.
     pub log: Log,
     /// Providers added to the catalogue, as `providers.toml` has them.
@@ -322,6 +325,35 @@ impl Config {
     }
 }
 
+/// `[mail]`
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mail {
+    /// Who writes: `Attorn <attorn@example.com>`.
+    pub from: Option<String>,
+    /// The server that takes mail: `smtps://USER:PASSWORD@HOST`. Better from
+    /// the environment.
+    pub url: Option<Hidden>,
+}
+
+impl Mail {
+    /// As the rules know it; none if no mail is sent.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
+    pub fn server(&self) -> Result<Option<MailServer>, Error> {
+        match (&self.from, &self.url) {
+            (None, None) => Ok(None),
+            (Some(from), Some(url)) => MailServer::new(from, url.0.clone())
+                .map(Some)
+                .map_err(|error| Error(format!("mail: {error}"))),
+            _ => Err(Error(
+                "mail.from and mail.url go together: give both or neither".to_owned(),
+            )),
+        }
+    }
+}
+
 /// `[outbound]`
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -548,6 +580,14 @@ const KEYS: &[(&str, Setter)] = &[
         config.approvals.push_contact = Some(value.to_owned());
         Ok(())
     }),
+    ("ATTORN_MAIL__FROM", |config, value| {
+        config.mail.from = Some(value.to_owned());
+        Ok(())
+    }),
+    ("ATTORN_MAIL__URL", |config, value| {
+        config.mail.url = Some(Hidden(Secret::from(value)));
+        Ok(())
+    }),
     ("ATTORN_LOG__FORMAT", |config, value| {
         config.log.format = match value {
             "text" => LogFormat::Text,
@@ -668,6 +708,7 @@ impl Config {
                  random, at least 32 characters",
             );
         }
+        self.mail.server()?;
         if server.tls_cert.is_some() && url.scheme() != "https" {
             return says("with server.tls_cert the server.public_url must begin with https://");
         }
@@ -734,6 +775,15 @@ mod tests {
         let mut config = Config::default();
         config.server.listen = SocketAddr::from(([0, 0, 0, 0], 8080));
         assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn mail_goes_out_whole_or_not_at_all_and_only_over_tls() {
+        let with = |text: &str| Config::parse(text).ok().unwrap().check();
+        assert!(with("[mail]\nfrom = \"Attorn <a@example.com>\"").is_err());
+        let from = "[mail]\nfrom = \"Attorn <a@example.com>\"\nurl = ";
+        assert!(with(&format!("{from}\"smtp://u:p@mail.example.com\"")).is_err());
+        assert!(with(&format!("{from}\"smtps://u:p@mail.example.com\"")).is_ok());
     }
 
     #[test]

@@ -83,6 +83,7 @@ pub async fn engine_at(config: &Config, database: Location) -> Result<Engine, Er
             policies: config.approvals.policies().map_err(Error::new)?,
             push_contact: config.push_contact(),
             journal: config.journal(),
+            mail: config.mail.server().map_err(Error::new)?,
             sign_in: config
                 .sign_in
                 .iter()

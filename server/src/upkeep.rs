@@ -36,6 +36,12 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             approval::push::notices::drive(&notices, token.cancelled_owned()).await;
         }
     });
+    let (channels, token) = (engine.clone(), stop.clone());
+    tasks.spawn(async move {
+        if once_adopted(&channels, &token).await {
+            approval::channels::deliver::drive(&channels, token.cancelled_owned()).await;
+        }
+    });
     tasks.spawn(repeat(
         engine.clone(),
         stop.clone(),
@@ -95,6 +101,12 @@ pub fn start(engine: &Engine, tasks: &TaskTracker, stop: &CancellationToken) {
             tell(
                 "sweeping notices",
                 approval::push::notices::sweep(&engine).await.map(|_| ()),
+            );
+            tell(
+                "sweeping deliveries",
+                approval::channels::deliver::sweep(&engine)
+                    .await
+                    .map(|_| ()),
             );
             tell("sweeping codes", oauth::sweep(&engine).await.map(|_| ()));
             tell("turning keys", oauth::signing_keys::upkeep(&engine).await);

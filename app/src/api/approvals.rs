@@ -88,6 +88,17 @@ pub struct Signing {
     pub device_bound: bool,
 }
 
+/// An agent that the person has muted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MuteRow {
+    /// The client's id.
+    pub client_id: String,
+    /// Its name.
+    pub agent: String,
+    /// Until when.
+    pub until: Stamp,
+}
+
 /// The approvals that wait for the person who asks.
 ///
 /// # Errors
@@ -114,7 +125,7 @@ pub(crate) mod ssr {
     use domain::oauth;
 
     use super::super::{Problem, Seen, Status, Tone, stamp};
-    use super::{ApprovalPage, ApprovalRow, Signing};
+    use super::{ApprovalPage, ApprovalRow, MuteRow, Signing};
     use crate::words::{t, tv};
 
     /// How many approvals a page lists.
@@ -151,6 +162,20 @@ pub(crate) mod ssr {
             asked: stamp(now, approval.created_at),
             expires: (approval.state == State::Pending).then(|| stamp(now, approval.expires_at)),
         }
+    }
+
+    /// Whom the person has muted.
+    pub async fn mutes(seen: &Seen) -> Result<Vec<MuteRow>, Problem> {
+        let all = approval::mutes::list(&seen.engine, &seen.viewer.person_id).await?;
+        let now = seen.engine.now();
+        Ok(all
+            .into_iter()
+            .map(|mute| MuteRow {
+                client_id: mute.client_id,
+                agent: mute.agent,
+                until: stamp(now, mute.until),
+            })
+            .collect())
     }
 
     pub async fn page(seen: &Seen, id: &str) -> Result<ApprovalPage, Problem> {

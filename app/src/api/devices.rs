@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::channels::ChannelsPart;
 use super::{Stamp, Status};
 
 /// One device: a passkey.
@@ -40,6 +41,8 @@ pub struct DevicesPage {
     pub browsers: Vec<BrowserRow>,
     /// The key that a browser subscribes with (`applicationServerKey`, base64url).
     pub push_key: Option<String>,
+    /// Other ways.
+    pub channels: ChannelsPart,
 }
 
 /// One browser that is told of requests.
@@ -64,16 +67,19 @@ pub(crate) mod ssr {
     use domain::approval::push::{subscriptions, vapid};
     use domain::identity::{self, passkeys};
 
+    use super::super::channels::ssr as channels;
     use super::super::{Problem, Seen, Status, Tone, stamp};
     use super::{BrowserRow, DeviceRow, DevicesPage};
     use crate::words::t;
 
-    pub async fn page(seen: &Seen) -> Result<DevicesPage, Problem> {
+    pub async fn page(seen: &Seen, webhook_open: bool) -> Result<DevicesPage, Problem> {
         let (engine, person) = (&seen.engine, &seen.viewer.person_id);
         let all = passkeys::list(engine, person).await?;
         let now = engine.now();
         let who = identity::person(engine, person).await?;
+        let address = who.as_ref().map(|who| who.email.clone());
         Ok(DevicesPage {
+            channels: channels::part(seen, &address.unwrap_or_default(), webhook_open).await?,
             can_confirm: all.iter().any(|passkey| passkey.counts(now)),
             had_one: who.is_some_and(|who| who.passkeys_since.is_some()),
             codes_left: passkeys::codes_left(engine, person).await?,

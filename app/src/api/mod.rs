@@ -6,6 +6,7 @@ pub mod accounts;
 pub mod activity;
 pub mod admin;
 pub mod approvals;
+pub mod channels;
 pub mod devices;
 pub mod policies;
 pub mod runs;

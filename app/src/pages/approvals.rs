@@ -4,8 +4,9 @@ use leptos::prelude::*;
 
 use super::{Asked, in_console};
 use crate::api::Problem;
-use crate::api::approvals::ssr::{decided, pending};
-use crate::parts::{Icon, PendingList, approval_row, empty};
+use crate::api::approvals::MuteRow;
+use crate::api::approvals::ssr::{decided, mutes, pending};
+use crate::parts::{Icon, PendingList, approval_row, empty, when};
 use crate::shell::{Head, Place};
 use crate::words::t;
 
@@ -16,6 +17,7 @@ pub fn page() -> AnyView {
 async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
     let waiting = pending(&asked.seen).await?;
     let past = decided(&asked.seen).await?;
+    let muted = mutes(&asked.seen).await?;
     let history = if past.is_empty() {
         view! { <p class="muted">{t("approvals-no-history")}</p> }.into_any()
     } else {
@@ -40,6 +42,7 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
                 )}
             </PendingList>
         </section>
+        {(!muted.is_empty()).then(|| quiet(&muted))}
         <section class="section">
             <div class="section-head">
                 <h2>{t("approvals-history")}</h2>
@@ -49,4 +52,46 @@ async fn draw(asked: Asked) -> Result<(Head, AnyView), Problem> {
     }
     .into_any();
     Ok((head, body))
+}
+
+/// Whom the person has muted, and the way back.
+fn quiet(muted: &[MuteRow]) -> AnyView {
+    let rows = muted
+        .iter()
+        .map(|mute| {
+            let hidden = format!(" {}", mute.agent);
+            view! {
+                <li>
+                    <div class="row wraps">
+                        <div class="row-main">
+                            <p class="row-title">
+                                <span>{mute.agent.clone()}</span>
+                            </p>
+                            <p class="row-text">{t("mute-until")} " " {when(&mute.until)}</p>
+                        </div>
+                        <div class="row-side">
+                            <form method="post" action="/approvals/mute">
+                                <input type="hidden" name="client" value=mute.client_id.clone() />
+                                <input type="hidden" name="hours" value="0" />
+                                <button class="button small" type="submit">
+                                    {t("mute-end")}
+                                    <span class="visually-hidden">{hidden}</span>
+                                </button>
+                            </form>
+                        </div>
+                    </div>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="section" id="muted">
+            <div class="section-head">
+                <h2>{t("muted-title")}</h2>
+                <p>{t("muted-text")}</p>
+            </div>
+            <ul class="card rows">{rows}</ul>
+        </section>
+    }
+    .into_any()
 }

@@ -27,7 +27,11 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
     let fields = approval
         .fields
         .iter()
-        .map(|(name, value)| (name.clone(), value.clone().into_any()))
+        .map(|(name, value)| {
+            // Every blank of it, as it would be sent.
+            let value = view! { <span class="lines">{value.clone()}</span> };
+            (name.clone(), value.into_any())
+        })
         .collect();
     let binding = approval.binding_message.clone().map(|message| {
         view! {
@@ -68,6 +72,7 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
     } else {
         ways_on(&approval)
     };
+    let mute = approval.pending.then(|| mute(&approval));
     let verdict = (!approval.pending).then(|| verdict(&approval));
     // Decided elsewhere meanwhile, or sent by now: the page is loaded again and says so.
     let body = view! {
@@ -86,6 +91,7 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
                 {binding}
             </div>
             {times}
+            {mute}
             {foot}
         </article>
     }
@@ -251,6 +257,30 @@ fn unable(signing: &Signing) -> AnyView {
             .into_any()
         }
     }
+}
+
+/// For an agent that asks too often: it may go on asking, and rings nothing.
+fn mute(approval: &ApprovalPage) -> AnyView {
+    let length = |hours: i64, words: &str| {
+        view! {
+            <button class="button small" type="submit" name="hours" value=hours.to_string()>
+                {t(words)}
+            </button>
+        }
+    };
+    view! {
+        <details>
+            <summary>{t("mute-summary")}</summary>
+            <form class="form" method="post" action="/approvals/mute" autocomplete="off">
+                <input type="hidden" name="client" value=approval.client_id.clone() />
+                <p class="field-hint">{t("mute-text")}</p>
+                <p class="actions">
+                    {length(1, "mute-hour")} {length(8, "mute-hours")} {length(7 * 24, "mute-week")}
+                </p>
+            </form>
+        </details>
+    }
+    .into_any()
 }
 
 fn verdict(approval: &ApprovalPage) -> AnyView {

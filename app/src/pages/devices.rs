@@ -4,10 +4,10 @@
 use leptos::nonce::use_nonce;
 use leptos::prelude::*;
 
-use super::{Asked, in_console};
+use super::{Asked, channels, in_console};
 use crate::api::devices::{BrowserRow, DeviceRow, DevicesPage, ssr};
 use crate::api::{Problem, Status, Tone};
-use crate::context::FreshCodes;
+use crate::context::{FreshCodes, FreshSecret};
 use crate::parts::{Field, Icon, banner, empty, form_banner, icon, status, text_field, when};
 use crate::shell::{Head, Place};
 use crate::words::{t, tn, tv};
@@ -15,12 +15,18 @@ use crate::words::{t, tn, tv};
 pub fn page() -> AnyView {
     in_console(|asked| {
         let fresh = use_context::<FreshCodes>();
-        draw(asked, fresh)
+        let secret = use_context::<FreshSecret>();
+        draw(asked, fresh, secret)
     })
 }
 
-async fn draw(asked: Asked, fresh: Option<FreshCodes>) -> Result<(Head, AnyView), Problem> {
-    let page = ssr::page(&asked.seen).await?;
+async fn draw(
+    asked: Asked,
+    fresh: Option<FreshCodes>,
+    secret: Option<FreshSecret>,
+) -> Result<(Head, AnyView), Problem> {
+    // A webhook's form stands open again with what was wrong in it.
+    let page = ssr::page(&asked.seen, asked.form.value("kind") == "webhook").await?;
     let head = Head::new(Place::Devices, t("devices-title"), t("devices-lede")).narrow();
     let added = asked.query("added");
     let added = page.devices.iter().find(|device| device.id == added);
@@ -30,7 +36,12 @@ async fn draw(asked: Asked, fresh: Option<FreshCodes>) -> Result<(Head, AnyView)
         None => match asked.query("notices").as_str() {
             "on" => Some(t("notices-are-on")),
             "off" => Some(t("notices-are-off")),
-            _ => None,
+            _ => match asked.query("channels").as_str() {
+                "added" => Some(t("channel-added")),
+                "tested" => Some(t("channel-tested")),
+                "removed" => Some(t("channel-was-removed")),
+                _ => None,
+            },
         },
     };
     let list = if page.devices.is_empty() {
@@ -59,6 +70,7 @@ async fn draw(asked: Asked, fresh: Option<FreshCodes>) -> Result<(Head, AnyView)
             banner(Tone::Wait, t("devices-impossible"), None, None)
         }}
         {notices(&asked, &page)}
+        {channels::section(&asked, &page.channels, secret)}
         {page.had_one.then(|| recovery(&page))}
         {script()}
     }

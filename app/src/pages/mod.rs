@@ -44,6 +44,7 @@ mod agent;
 mod approvals;
 mod approve;
 mod audit;
+mod channels;
 mod clients;
 mod connect;
 mod connections;

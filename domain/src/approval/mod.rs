@@ -24,6 +24,7 @@ mod ask;
 mod ask_error;
 mod binding;
 mod call;
+pub mod channels;
 mod decide;
 mod execute;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod fuzz;
 mod lookalikes;
 mod memory;
 pub mod policies;
+pub mod mutes;
 pub mod push;
 mod read;
 mod redeem;

@@ -129,6 +129,14 @@ kinds! {
     PolicyAdded => "policy.added",
     /// A policy was taken out.
     PolicyRemoved => "policy.removed",
+    /// A person is told of requests in another way than by a browser.
+    NoticeChannelAdded => "notice_channel.added",
+    /// A person's devices are not rung by an agent for a while.
+    AgentMuted => "agent.muted",
+    /// They are rung by it again.
+    AgentUnmuted => "agent.unmuted",
+    /// One of these ways was removed.
+    NoticeChannelRemoved => "notice_channel.removed",
     /// An approval was asked for.
     ApprovalRequested => "approval.requested",
     /// An approval was given.

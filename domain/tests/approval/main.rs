@@ -2,8 +2,10 @@
 
 mod asking;
 mod by_heart;
+mod channels;
 mod deciding;
 mod forging;
+mod muting;
 mod notices;
 mod policy;
 mod proving;

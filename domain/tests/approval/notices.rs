@@ -19,14 +19,14 @@ use crate::story::{Story, ask_of, story};
 
 /// A push service: what it was sent, and what it answers next (201 without).
 #[derive(Clone, Default)]
-struct Service {
+pub struct Service {
     sent: Arc<Mutex<Vec<String>>>,
     answers: Arc<Mutex<VecDeque<&'static str>>>,
-    base: String,
+    pub base: String,
 }
 
 impl Service {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let service = Self {
             base: format!("http://{}", listener.local_addr().unwrap()),
@@ -82,7 +82,7 @@ impl Service {
         std::mem::take(&mut self.sent.lock().unwrap())
     }
 
-    async fn subscribe(&self, story: &Story, person: &Person, path: &str) {
+    pub async fn subscribe(&self, story: &Story, person: &Person, path: &str) {
         // The browser of RFC 8291, appendix A.
         let keys = (
             "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",

@@ -110,6 +110,7 @@ pub async fn start(shared: &Shared, clock: &Fast, instance: &str) -> Result<Engi
             rotate_keys_days: 0,
             passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
             policies: Vec::new(),
+            mail: None,
             push_contact: String::new(),
             journal: Some(shared.journal.clone()),
             sign_in: Vec::new(),

@@ -3,8 +3,10 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use domain::approval::mutes::{self, MuteError};
 use domain::approval::{self, Channel, Decide, DecideError, Decision};
 
+use super::sign_in::sentence;
 use super::{Posted, see};
 use crate::door::Door;
 use crate::passkeys as wire;
@@ -115,4 +117,28 @@ pub async fn decide(
         Err(DecideError::Passkey(error)) => wire::again(&posted, &door, &page, &error).await,
         Err(DecideError::Storage(error)) => posted.failed(&door, &page, error).await,
     }
+}
+
+/// `POST /approvals/mute`: `client`, and for how many `hours` its requests ring
+/// nothing; 0 lets them ring again.
+pub async fn mute(State(door): State<Door>, signed_in: SignedIn, posted: Posted) -> Response {
+    const PAGE: &str = "/approvals";
+    let (person, client) = (&signed_in.person.id, posted.get("client"));
+    let done = match posted.get("hours").parse() {
+        Ok(0) => mutes::unmute(&door.engine, person, client)
+            .await
+            .map_err(MuteError::from),
+        Ok(hours) => mutes::mute(&door.engine, person, client, hours).await,
+        Err(_) => Err(MuteError::Hours),
+    };
+    let status = match done {
+        Ok(()) => return see("/approvals#muted"),
+        Err(MuteError::Hours) => StatusCode::UNPROCESSABLE_ENTITY,
+        Err(MuteError::NotFound) => StatusCode::NOT_FOUND,
+        Err(error) => return posted.failed(&door, PAGE, error).await,
+    };
+    let words = done.err().map(|error| sentence(&error));
+    posted
+        .again(&door, PAGE, status, "", words.unwrap_or_default())
+        .await
 }

@@ -8,6 +8,7 @@ pub mod accounts;
 mod admin;
 mod agent;
 mod approvals;
+mod channels;
 mod connect;
 mod device;
 mod devices;
@@ -46,6 +47,8 @@ pub fn routes() -> Router<Door> {
         .route("/devices/{id}/remove", post(devices::remove))
         .route("/devices/notices", post(devices::notices))
         .route("/devices/notices/{id}/remove", post(devices::no_notices))
+        .route("/devices/channels", post(channels::add))
+        .route("/devices/channels/{id}/{what}", post(channels::change))
         .route("/sign-in/with/{id}", get(crate::upstream::begin))
         .route("/sign-in/callback", get(crate::upstream::callback))
         .route("/sign-out", post(sign_in::sign_out))
@@ -59,6 +62,7 @@ pub fn routes() -> Router<Door> {
         .route(connect::PAGE, get(connect::show).post(connect::follow))
         .route("/device", get(device::show).post(device::answer))
         .route("/approve/{id}", post(approvals::decide))
+        .route("/approvals/mute", post(approvals::mute))
         .route("/agent/runs", post(agent::start))
         .route("/agent/runs/{id}/cancel", post(agent::cancel))
         .route("/agent/allow", get(agent::allow))

@@ -45,3 +45,33 @@ async fn a_decision_stands_and_no_decision_decides_nothing() {
     let denials = "select count(*) as n from approvals where state = 'denied'";
     assert_eq!(house.count(denials).await, 1);
 }
+
+#[tokio::test]
+async fn an_agent_that_asks_too_often_is_muted_in_sight_and_rings_again() {
+    let house = House::open().await;
+    let agent = house.agent().await;
+    let cookie = house.signed_in(&house.ada).await;
+    ask(&house, &agent, DETAILS).await;
+    let page = format!("/approve/{}", pending(&house).await);
+    let shown = house.get(&page, &cookie).await;
+    assert!(shown.body.contains("Asks too often?"));
+    const MUTE: &str = "/approvals/mute";
+    let client = ("client", agent.client.id.as_str());
+    let muted = house.post(MUTE, &cookie, &[client, ("hours", "1")]).await;
+    assert_eq!((muted.status, muted.location()), (303, "/approvals#muted"));
+    let list = house.get("/approvals", &cookie).await;
+    assert!(list.body.contains("Muted agents"));
+    assert!(list.body.contains(&page), "it still waits there");
+    for (fields, status) in [
+        (&[client, ("hours", "3")], 422),
+        (&[client, ("hours", "x")], 422),
+        (&[("client", "nobody"), ("hours", "1")], 404),
+    ] {
+        let refused = house.post(MUTE, &cookie, fields).await;
+        assert_eq!(refused.status, status, "{fields:?}");
+    }
+    let rings = house.post(MUTE, &cookie, &[client, ("hours", "0")]).await;
+    assert_eq!(rings.status, 303);
+    let list = house.get("/approvals", &cookie).await;
+    assert!(!list.body.contains("Muted agents"));
+}

@@ -260,6 +260,7 @@ pub async fn open(process: &Process, database: &Path, clock: ManualClock) -> Eng
             policies: Vec::new(),
             push_contact: "mailto:ops@attorn.test".to_owned(),
             journal: None,
+            mail: None,
             sign_in: Vec::new(),
         },
     };

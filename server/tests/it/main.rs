@@ -8,6 +8,7 @@ mod aws;
 mod backchannel;
 mod canary;
 mod cancel;
+mod channels;
 mod ciba;
 mod client_document;
 mod client_keys;

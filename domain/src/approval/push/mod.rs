@@ -23,6 +23,7 @@ pub mod subscriptions;
 mod tests;
 pub mod vapid;
 
+pub(super) use retry_after::retry_after;
 pub(crate) use sql::WRAPPED;
 
 pub use send::{Outcome, Push, SendError, Topic, Urgency, send};

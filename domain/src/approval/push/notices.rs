@@ -7,24 +7,18 @@
 //! nobody else's; none is sent after its request has expired.
 
 use std::future::Future;
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::subscriptions::{self, SubscribeError};
 use super::{Outcome, Push, SendError, Topic, Urgency, send};
+use crate::Engine;
 use crate::approval::read::Approval;
 use crate::approval::state::State;
+use crate::due::{self, CLAIM_MS, End};
 use crate::identity::passkeys::HOLD_MS;
 use crate::storage::{self, Tx};
-use crate::{Engine, due};
 
-/// How often a browser is tried: at once, then after 5, 10, 20, 40 and 80 seconds.
-const ATTEMPTS: i64 = 6;
-/// Milliseconds after the first attempt; doubled each time.
-const BACKOFF_MS: i64 = 5_000;
-/// Nobody else tries one that was claimed less than this ago (milliseconds).
-const CLAIM_MS: i64 = 30_000;
 /// As many go to one browser at once: a push service that hangs does not keep others waiting.
 const AT_ONCE_OF_ONE: usize = 4;
 /// For how long "already decided" is of use, in seconds.
@@ -80,13 +74,6 @@ struct Claimed {
     attempts: i64,
 }
 
-/// How one attempt ended.
-enum End {
-    Done,
-    GivenUp(String),
-    Failed(String, Option<Duration>),
-}
-
 /// Sends notices until `shutdown`: what is due now, and whatever becomes due.
 pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
     due::follow(engine, DUE, shutdown, || async {
@@ -126,18 +113,8 @@ async fn try_one(engine: &Engine, id: &str) -> Result<bool, storage::Error> {
     let Some(claimed) = claimed else {
         return Ok(false);
     };
-    let last = claimed.attempts >= ATTEMPTS;
-    let doublings = (claimed.attempts - 1).clamp(0, 10);
-    let (state, detail, next_ms) = match carry_out(engine, &claimed).await? {
-        End::Done => ("done", None, 0),
-        End::GivenUp(why) => ("given_up", Some(why), 0),
-        End::Failed(why, _) if last => ("given_up", Some(why), 0),
-        End::Failed(why, after) => {
-            let asked = after.and_then(|after| i64::try_from(after.as_millis()).ok());
-            let backoff = BACKOFF_MS << doublings;
-            ("due", Some(why), asked.unwrap_or(0).max(backoff))
-        }
-    };
+    let end = carry_out(engine, &claimed).await?;
+    let (state, detail, next_ms) = end.settled(claimed.attempts);
     let id = id.to_owned();
     engine
         .store
@@ -305,11 +282,23 @@ impl Tx {
         let browsers = self
             .active_subscriptions(engine, &approval.person_id)
             .await?;
+        if browsers.is_empty() {
+            return self
+                .channel_notices_of_request(&approval.id, &approval.person_id, &approval.client_id)
+                .await;
+        }
+        if self
+            .is_muted(&approval.person_id, &approval.client_id)
+            .await?
+        {
+            return Ok(());
+        }
         for browser in browsers {
             self.insert_notice(Some(&approval.id), &browser.shown.id, Kind::Asked)
                 .await?;
         }
-        Ok(())
+        self.channel_notices_of_request(&approval.id, &approval.person_id, &approval.client_id)
+            .await
     }
 
     /// The request has ended: browsers that were told of it, or are being told
@@ -337,7 +326,7 @@ impl Tx {
             self.insert_notice(Some(approval_id), &subscription, Kind::Ended)
                 .await?;
         }
-        Ok(())
+        self.channel_notices_of_end(approval_id).await
     }
 
     /// A recovery code gave the person a device: every browser of theirs is told.
@@ -350,7 +339,7 @@ impl Tx {
             self.insert_notice(None, &browser.shown.id, Kind::Device)
                 .await?;
         }
-        Ok(())
+        self.channel_notices_of_device(engine, person_id).await
     }
 
     async fn insert_notice(

@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc2822;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// After how long to try again, at most an hour. `now` is Unix milliseconds.
-pub(super) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
+pub(in crate::approval) fn retry_after(headers: &HeaderMap, now: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
