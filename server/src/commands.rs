@@ -436,39 +436,43 @@ async fn carry_out(ask: control::Ask, config: &Config) -> Result<ExitCode, Error
 pub async fn approval(command: Approval, config: &Config) -> Result<ExitCode, Error> {
     let Approval::Verify { id, evidence: file } = command;
     let engine = serve::engine(config).await?;
-    let kept = domain::approval::evidence_of(&engine, &id)
+    let kept = domain::approval::all_evidence_of(&engine, &id)
         .await
         .map_err(Error::new)?;
-    let code = match kept {
-        None => {
-            println!("{id}: no decision on it was signed by a passkey.");
-            ExitCode::FAILURE
+    let mut code = ExitCode::SUCCESS;
+    if kept.is_empty() {
+        println!("{id}: no decision on it was signed by a passkey.");
+        code = ExitCode::FAILURE;
+    } else {
+        let log = domain::audit::verify(&engine, None)
+            .await
+            .map_err(Error::new)?;
+        println!("{log}");
+        if !log.is_sound() {
+            code = ExitCode::FAILURE;
         }
-        Some(text) => {
-            if let Some(file) = file {
-                std::fs::write(&file, &text)
-                    .map_err(|error| Error(format!("{}: {error}", file.display())))?;
-            }
-            let log = domain::audit::verify(&engine, None)
-                .await
-                .map_err(Error::new)?;
-            println!("{log}");
-            let attested = domain::audit::attest(&engine, &text)
-                .await
-                .map_err(Error::new)?;
-            match attested {
-                Ok(attested) if log.is_sound() => {
-                    println!("{attested}");
-                    ExitCode::SUCCESS
-                }
-                Ok(_) => ExitCode::FAILURE,
-                Err(finding) => {
-                    println!("{finding}");
-                    ExitCode::FAILURE
-                }
+    }
+    for (at, text) in kept.iter().enumerate() {
+        if let Some(file) = &file {
+            // Of several who approved, each has a file: FILE, FILE.2, FILE.3 …
+            let file = match at {
+                0 => file.clone(),
+                at => PathBuf::from(format!("{}.{}", file.display(), at + 1)),
+            };
+            std::fs::write(&file, text)
+                .map_err(|error| Error(format!("{}: {error}", file.display())))?;
+        }
+        let attested = domain::audit::attest(&engine, text)
+            .await
+            .map_err(Error::new)?;
+        match attested {
+            Ok(attested) => println!("{attested}"),
+            Err(finding) => {
+                println!("{finding}");
+                code = ExitCode::FAILURE;
             }
         }
-    };
+    }
     engine.store.close().await;
     Ok(code)
 }

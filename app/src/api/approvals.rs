@@ -66,8 +66,14 @@ pub struct ApprovalPage {
     pub signing: Option<Signing>,
     /// Whether the number that the agent shows must be typed.
     pub numbered: bool,
-    /// Whether a policy forbids approving it.
-    pub forbidden: bool,
+    /// Why the person who looks cannot approve it, as a sentence.
+    pub barred: Option<String>,
+    /// Whether the person who looks has approved it, and others still have to.
+    pub yours: bool,
+    /// Whom it was asked of, if not the person who looks.
+    pub asked_of: Option<String>,
+    /// How many of those who must have approved so far, where several must.
+    pub approvals: Option<String>,
     /// The names of the policies that applied when it was asked, as a list.
     pub policies: Option<String>,
 }
@@ -121,8 +127,10 @@ pub async fn pending_count() -> Result<i64, ServerFnError> {
 
 #[cfg(feature = "ssr")]
 pub(crate) mod ssr {
-    use domain::approval::{self, Approval, CallState, Decision, Filter, State};
-    use domain::oauth;
+    use std::collections::BTreeSet;
+
+    use domain::approval::{self, Approval, CallState, Decision, DecisionMade, Filter, State};
+    use domain::{identity, oauth};
 
     use super::super::{Problem, Seen, Status, Tone, stamp};
     use super::{ApprovalPage, ApprovalRow, MuteRow, Signing};
@@ -179,25 +187,108 @@ pub(crate) mod ssr {
     }
 
     pub async fn page(seen: &Seen, id: &str) -> Result<ApprovalPage, Problem> {
-        let approval = approval::get(&seen.engine, &seen.viewer.person_id, id)
+        let viewer = &seen.viewer.person_id;
+        let approval = approval::seen_by(&seen.engine, viewer, id)
             .await?
             .ok_or(Problem::NotFound)?;
         let client = oauth::clients::get(&seen.engine, &approval.client_id).await?;
         let embedded = client.is_some_and(|client| client.embedded);
         let mut page = show(&approval, embedded, seen.engine.now());
         if approval.state == State::Pending {
-            let signing = approval::signing(&seen.engine, &approval).await?;
-            page.forbidden = signing.forbidden;
+            let signing = approval::signing_of(&seen.engine, &approval, viewer).await?;
+            let made = approval::decisions(&seen.engine, id).await?;
+            page.barred = barred(&approval, viewer, &signing, &made);
+            page.yours = made.iter().any(|made| made.person_id == *viewer);
+            page.approvals = approvals(seen, &approval, &made).await?;
             page.signing = signed_by(seen, &approval, signing);
         }
+        if approval.state != State::Pending {
+            let made = approval::decisions(&seen.engine, id).await?;
+            if !made.is_empty() && !made.iter().any(|made| made.person_id == *viewer) {
+                page.verdict = verdict(&approval, &deciders(seen, &made).await?);
+            }
+        }
+        if approval.person_id != *viewer {
+            let person = identity::person(&seen.engine, &approval.person_id).await?;
+            page.asked_of = person.map(|person| person.name);
+        }
         Ok(page)
+    }
+
+    /// The names of who decided: of who denied, if somebody did.
+    async fn deciders(seen: &Seen, made: &[DecisionMade]) -> Result<String, Problem> {
+        let denied = made.iter().filter(|made| made.decision == Decision::Deny);
+        let mut who: Vec<&DecisionMade> = denied.collect();
+        if who.is_empty() {
+            who.extend(made);
+        }
+        let mut names = Vec::new();
+        for made in who {
+            let person = identity::person(&seen.engine, &made.person_id).await?;
+            names.extend(person.map(|person| person.name));
+        }
+        Ok(names.join(", "))
+    }
+
+    /// Why this person cannot approve it.
+    fn barred(
+        approval: &Approval,
+        viewer: &str,
+        signing: &approval::Signing,
+        made: &[DecisionMade],
+    ) -> Option<String> {
+        let key = if signing.forbidden {
+            "decide-forbidden"
+        } else if !approval.is_decided_by(viewer) {
+            "decide-others"
+        } else if made.iter().any(|made| made.person_id == viewer) {
+            "decide-yours"
+        } else {
+            return None;
+        };
+        Some(t(key))
+    }
+
+    async fn approvals(
+        seen: &Seen,
+        approval: &Approval,
+        made: &[DecisionMade],
+    ) -> Result<Option<String>, Problem> {
+        let groups = &approval.in_force.approvers;
+        if groups.is_empty() {
+            return Ok(None);
+        }
+        let approved: BTreeSet<String> = made.iter().map(|made| made.person_id.clone()).collect();
+        let needed: usize = groups.iter().map(|group| usize::from(group.needed)).sum();
+        let done: usize = groups
+            .iter()
+            .map(|group| group.among(&approved).min(usize::from(group.needed)))
+            .sum();
+        let mut names = Vec::new();
+        for id in &approved {
+            let person = identity::person(&seen.engine, id).await?;
+            names.extend(person.map(|person| person.name));
+        }
+        let (done, needed, people) = (done.to_string(), needed.to_string(), names.join(", "));
+        let facts = [
+            ("done", done.as_str()),
+            ("needed", needed.as_str()),
+            ("people", people.as_str()),
+        ];
+        let key = if people.is_empty() {
+            "decide-approvals-are"
+        } else {
+            "decide-approvals-by"
+        };
+        Ok(Some(tv(key, &facts)))
     }
 
     fn signed_by(seen: &Seen, approval: &Approval, signing: approval::Signing) -> Option<Signing> {
         if !signing.needed {
             return None;
         }
-        let signed = approval::challenge(&seen.engine, approval, Decision::Approve);
+        let viewer = &seen.viewer.person_id;
+        let signed = approval::challenge_of(&seen.engine, approval, Decision::Approve, viewer);
         let now = seen.engine.now();
         Some(Signing {
             options: signing
@@ -229,7 +320,7 @@ pub(crate) mod ssr {
             pending: approval.state == State::Pending,
             stand: stand(approval),
             unsettled: unsettled(approval),
-            verdict: verdict(approval),
+            verdict: verdict(approval, &t("verdict-you")),
             said: approval
                 .state_reason
                 .clone()
@@ -243,7 +334,10 @@ pub(crate) mod ssr {
                 .map(|run| format!("/agent/runs/{run}")),
             signing: None,
             numbered: approval.in_force.number.is_some(),
-            forbidden: false,
+            barred: None,
+            yours: false,
+            asked_of: None,
+            approvals: None,
             policies: (!approval.in_force.policies.is_empty())
                 .then(|| approval.in_force.policies.join(" · ")),
         }
@@ -289,7 +383,7 @@ pub(crate) mod ssr {
         }
     }
 
-    fn verdict(approval: &Approval) -> Option<String> {
+    fn verdict(approval: &Approval, who: &str) -> Option<String> {
         let agent = approval.shown.agent.as_str();
         let outcome = approval.outcome.as_ref();
         let key = match (approval.state, outcome.map(|outcome| outcome.state)) {
@@ -298,20 +392,22 @@ pub(crate) mod ssr {
                 let code = outcome
                     .and_then(|outcome| outcome.status)
                     .map_or_else(|| "?".to_owned(), |status| status.to_string());
-                return Some(tv("verdict-done", &[("status", &code)]));
+                return Some(tv("verdict-done", &[("who", who), ("status", &code)]));
             }
             (State::Approved | State::Consumed, Some(CallState::Failed)) => {
                 match outcome.and_then(|outcome| outcome.reason.as_deref()) {
-                    Some(approval::NOT_SENT) | None => t("verdict-not-sent"),
-                    Some(reason) => tv("verdict-failed", &[("reason", reason)]),
+                    Some(approval::NOT_SENT) | None => tv("verdict-not-sent", &[("who", who)]),
+                    Some(reason) => tv("verdict-failed", &[("who", who), ("reason", reason)]),
                 }
             }
             (State::Approved | State::Consumed, Some(CallState::Unknown)) => t("verdict-unknown"),
-            (State::Approved | State::Consumed, Some(CallState::Sending)) => t("verdict-sending"),
-            (State::Approved, None) => tv("verdict-approved", &[("agent", agent)]),
-            (State::Consumed, None) => tv("verdict-consumed", &[("agent", agent)]),
+            (State::Approved | State::Consumed, Some(CallState::Sending)) => {
+                tv("verdict-sending", &[("who", who)])
+            }
+            (State::Approved, None) => tv("verdict-approved", &[("who", who), ("agent", agent)]),
+            (State::Consumed, None) => tv("verdict-consumed", &[("who", who), ("agent", agent)]),
             (State::Denied, _) if approval.in_force.is_out_of_tries() => t("verdict-wrong-number"),
-            (State::Denied, _) => tv("verdict-denied", &[("agent", agent)]),
+            (State::Denied, _) => tv("verdict-denied", &[("who", who), ("agent", agent)]),
             (State::Expired, _) => t("verdict-expired"),
             (State::Cancelled, _) => tv("verdict-cancelled", &[("agent", agent)]),
         };

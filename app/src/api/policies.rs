@@ -39,6 +39,7 @@ pub(crate) mod ssr {
 
     use domain::approval::policies::{self, Demands, PasskeyDemand, Past, Policy, Rule};
     use domain::approval::types::KNOWN;
+    use domain::identity;
     use domain::vault::connections;
 
     use super::super::accounts::ssr::client_names;
@@ -59,7 +60,8 @@ pub(crate) mod ssr {
         admins_only(seen)?;
         let all = policies::list(&seen.engine).await?.policies;
         let pasts = policies::past(&seen.engine, &all).await?;
-        let names = client_names(seen).await?;
+        let mut names = client_names(seen).await?;
+        names.extend(people(seen, &all).await?);
         Ok(all
             .iter()
             .zip(pasts)
@@ -79,6 +81,22 @@ pub(crate) mod ssr {
         })
     }
 
+    /// The names of everybody whom a policy names.
+    async fn people(seen: &Seen, all: &[Policy]) -> Result<HashMap<String, String>, Problem> {
+        let mut names = HashMap::new();
+        for policy in all {
+            let Rule::Approving { demands, .. } = &policy.rule else {
+                continue;
+            };
+            for id in demands.approvers.iter().flat_map(|group| &group.people) {
+                if let Some(person) = identity::person(&seen.engine, id).await? {
+                    names.insert(id.clone(), person.name);
+                }
+            }
+        }
+        Ok(names)
+    }
+
     fn row(policy: &Policy, past: Past, names: &HashMap<String, String>) -> PolicyRow {
         let (about, asks) = match &policy.rule {
             Rule::Approving {
@@ -89,7 +107,7 @@ pub(crate) mod ssr {
                     || t("policy-says-all"),
                     |name| tv("policy-says-type", &[("type", name)]),
                 );
-                (about, demanded(*demands))
+                (about, demanded(demands, names))
             }
             Rule::Calling(calls) => {
                 let methods = if calls.methods.is_empty() {
@@ -125,14 +143,32 @@ pub(crate) mod ssr {
         }
     }
 
-    fn demanded(demands: Demands) -> Vec<String> {
+    fn demanded(demands: &Demands, names: &HashMap<String, String>) -> Vec<String> {
         let passkey = PASSKEYS
             .iter()
             .find(|(demand, _)| *demand == demands.passkey && *demand != PasskeyDemand::None)
             .map(|(_, key)| t(key));
         let number = demands.match_number.then(|| t("policy-number"));
         let forbidden = demands.forbidden.then(|| t("policy-forbidden"));
-        [passkey, number, forbidden].into_iter().flatten().collect()
+        let approvers = demands.approvers.iter().map(|group| {
+            let people: Vec<&str> = group
+                .people
+                .iter()
+                .map(|id| names.get(id).unwrap_or(id).as_str())
+                .collect();
+            tv(
+                "policy-says-approvers",
+                &[
+                    ("needed", &group.needed.to_string()),
+                    ("people", &people.join(", ")),
+                ],
+            )
+        });
+        [passkey, number, forbidden]
+            .into_iter()
+            .flatten()
+            .chain(approvers)
+            .collect()
     }
 
     /// What a policy would have meant of late, as a sentence.

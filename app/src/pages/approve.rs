@@ -41,6 +41,9 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
             </div>
         }
     });
+    let number = can_approve(&approval)
+        .filter(|_| approval.numbered)
+        .map(|()| number(&asked.form));
     let times = view! {
         <div class="sunken">
             {facts(
@@ -58,17 +61,30 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
                 ]
                     .into_iter()
                     .chain(
-                        approval
-                            .policies
-                            .clone()
-                            .map(|names| (t("decide-policies"), names.into_any())),
+                        [
+                            ("decide-for", &approval.asked_of),
+                            ("decide-approvals", &approval.approvals),
+                            ("decide-policies", &approval.policies),
+                        ]
+                            .into_iter()
+                            .filter_map(|(key, words)| {
+                                words.clone().map(|words| (t(key), words.into_any()))
+                            }),
                     )
                     .collect(),
             )}
         </div>
     };
-    let foot = if approval.pending {
-        deciders(&approval, &asked.form)
+    let foot = if approval.yours {
+        view! {
+            <div>
+                <p>{approval.barred.clone()}</p>
+            </div>
+            {ways_on(&approval)}
+        }
+        .into_any()
+    } else if approval.pending {
+        deciders(&approval)
     } else {
         ways_on(&approval)
     };
@@ -88,7 +104,7 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
                 <h1>{approval.title.clone()}</h1>
                 {facts(fields)}
                 <p class="field-hint">{approval.enforced_by.clone()}</p>
-                {binding}
+                {binding} {number}
             </div>
             {times}
             {mute}
@@ -121,19 +137,25 @@ fn asker(approval: &ApprovalPage) -> AnyView {
     .into_any()
 }
 
-fn deciders(approval: &ApprovalPage, form: &FormState) -> AnyView {
+/// Whether the person who looks can approve it as things stand.
+fn can_approve(approval: &ApprovalPage) -> Option<()> {
+    let able = |signing: &Signing| signing.options.is_some();
+    let can =
+        approval.pending && approval.barred.is_none() && approval.signing.as_ref().is_none_or(able);
+    can.then_some(())
+}
+
+fn deciders(approval: &ApprovalPage) -> AnyView {
     let signing = approval.signing.as_ref();
     let options = signing
-        .filter(|_| !approval.forbidden)
+        .filter(|_| approval.barred.is_none())
         .and_then(|signing| signing.options.clone());
     let with_passkey = options.is_some();
     // Where nothing that counts can approve it: only Deny, and why.
-    let stuck = if approval.forbidden {
-        Some(view! { <p class="field-hint">{t("decide-forbidden")}</p> }.into_any())
-    } else {
-        signing.filter(|_| !with_passkey).map(unable)
+    let stuck = match approval.barred.clone() {
+        Some(words) => Some(view! { <p class="field-hint">{words}</p> }.into_any()),
+        None => signing.filter(|_| !with_passkey).map(unable),
     };
-    let number = (approval.numbered && stuck.is_none()).then(|| number(form));
     let approve = stuck.is_none().then(|| {
         view! {
             <button
@@ -161,6 +183,7 @@ fn deciders(approval: &ApprovalPage, form: &FormState) -> AnyView {
     });
     view! {
         <form
+            id="decide"
             class="deciders"
             method="post"
             action=format!("/approve/{}", approval.id)
@@ -170,7 +193,7 @@ fn deciders(approval: &ApprovalPage, form: &FormState) -> AnyView {
             data-decision=signing.map(|signing| signing.decision.clone())
             data-shown=signing.map(|signing| signing.shown.clone())
         >
-            {number} {how} {stuck} <details>
+            {how} {stuck} <details>
                 <summary>{t("decide-why")}</summary>
                 <label class="field">
                     <span class="field-hint">{t("decide-why-hint")}</span>
@@ -210,6 +233,7 @@ fn number(form: &FormState) -> AnyView {
                 class="input"
                 id="number"
                 name="number"
+                form="decide"
                 type="text"
                 inputmode="numeric"
                 pattern="[0-9]{2}"

@@ -26,7 +26,7 @@
 //! | `/admin/clients` | the same | `name`, `kind` = `confidential`, `public`; `access_mode` = `none`, `call`, `release`; `grant_types` (repeated), `redirect_uris`, `audiences` (one a line) |
 //! | `/admin/clients` | `/admin/clients/{id}/state`, `/admin/clients/{id}/secret` | `state` = `active`, `frozen` |
 //! | `/admin/connections` | the same | `id`, `provider`, `client_id`, `client_secret`, `scopes` (separated by spaces) |
-//! | `/admin/policies` | `/admin/policies/approving` | `name`, `client`, `details_type`, `passkey`, `match_number`, `forbidden`; `do` = `add`, `try` |
+//! | `/admin/policies` | `/admin/policies/approving` | `name`, `client`, `details_type`, `passkey`, `match_number`, `forbidden`, `approvers` (one a line), `needed`; `do` = `add`, `try` |
 //! | `/admin/policies` | `/admin/policies/calling` | `call_name`, `call_client`, `connection`, `methods`, `path`; `do` |
 //! | `/admin/policies` | `/admin/policies/{id}/remove` | |
 //!

@@ -6,7 +6,7 @@ use super::{Asked, in_console};
 use crate::api::Problem;
 use crate::api::policies::{PolicyChoices, PolicyRow, ssr};
 use crate::context::FormState;
-use crate::parts::{Field, Icon, check, empty, form_banner, icon, select, text_field};
+use crate::parts::{Field, Icon, check, empty, form_banner, icon, select, text_area, text_field};
 use crate::shell::{Head, Place};
 use crate::words::{t, tv};
 
@@ -179,6 +179,26 @@ fn approving(form: &FormState, choices: &PolicyChoices) -> AnyView {
                 {choice(form, "passkey", "policy-passkey", passkeys)}
                 {ticked("match_number", "policy-number", "policy-number-hint")}
                 {ticked("forbidden", "policy-forbidden", "policy-forbidden-hint")}
+                {text_area(
+                    form,
+                    Field {
+                        name: "approvers",
+                        label: "policy-approvers",
+                        hint: Some("policy-approvers-hint"),
+                        ..Field::default()
+                    },
+                )}
+                {text_field(
+                    form,
+                    Field {
+                        name: "needed",
+                        label: "policy-needed",
+                        kind: "number",
+                        autocomplete: "off",
+                        placeholder: "1",
+                        ..Field::default()
+                    },
+                )}
                 {buttons()}
             </form>
         </section>

@@ -222,10 +222,9 @@ pub async fn ask_showing(
         .keys
         .hash("auth_req_id", auth_req_id.expose().as_bytes());
     let now = engine.now();
+    let match_number = demands.match_number;
     let needed = Needed::of(engine, Some(&person), &shown, demands);
-    let number = demands
-        .match_number
-        .then(|| matching_number(ids::random(&*engine.rng)));
+    let number = match_number.then(|| matching_number(ids::random(&*engine.rng)));
     let approval = Approval {
         id: ids::id("apr", now, &*engine.rng),
         client_id: client.id.clone(),
@@ -241,12 +240,13 @@ pub async fn ask_showing(
         shown,
         binding_message: binding_message.map(BindingMessage::into_text),
         nonce: ids::random(&*engine.rng),
-        needs_passkey: needed.passkey,
+        needs_passkey: needed.fixed(),
         in_force: InForce {
             device_bound: needed.device_bound,
             number: number.clone(),
-            wrong_numbers: 0,
             policies: names,
+            approvers: needed.approvers,
+            ..InForce::default()
         },
         state: State::Pending,
         state_reason: None,
@@ -296,6 +296,7 @@ async fn store(
                     });
                 }
                 tx.insert_approval(&engine, &kept).await?;
+                tx.seat_approvers(approval).await?;
                 if let Some(told) = &*told {
                     tx.insert_notification(told).await?;
                 }
@@ -311,7 +312,7 @@ async fn store(
                 }
                 tx.record(asked);
                 tx.notices_of_request(&engine, approval).await?;
-                tx.signal(Some(person), "approval", &approval.id);
+                tx.signal_approval(approval);
                 Ok(())
             })
         })

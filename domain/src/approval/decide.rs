@@ -7,7 +7,7 @@ use super::policies::WRONG_NUMBERS;
 use super::read::find_by_auth_req;
 use super::read::{Approval, DecisionMade};
 use super::redeem::WRONG_NUMBER;
-use super::signing::sign;
+use super::signing::{approved_by, sign};
 use super::sql::Kept;
 use super::state::{Change, State};
 use crate::audit::{Event, Kind};
@@ -126,6 +126,12 @@ pub enum DecideError {
     /// A policy forbids approving it.
     #[error("a policy forbids approving this request")]
     Forbidden,
+    /// Policies name other approvers: who was asked may only deny.
+    #[error("other people approve this request")]
+    OthersApprove,
+    /// This person approved it before, and others still have to.
+    #[error("you approved this request already; others still have to")]
+    AlreadyYours,
     /// The number is not the one the agent shows. After the last one the
     /// request is denied.
     #[error("this is not the number that the agent shows")]
@@ -150,6 +156,8 @@ enum Done {
     NeedsPasskey,
     NeedsDeviceBound,
     Forbidden,
+    OthersApprove,
+    AlreadyYours,
     WrongNumber(u8),
     Refused(PasskeyError),
 }
@@ -217,9 +225,21 @@ pub(super) async fn carry_out(
         tx.notification_is_due(&kept.approval.id).await?;
     }
     let approval = kept.approval;
-    tx.signal(Some(&approval.person_id), "approval", &approval.id);
+    tx.signal_approval(&approval);
     let event = event(event_of(change), &approval);
     Ok(Ok((approval, event)))
+}
+
+impl Tx {
+    /// Wakes whoever looks at it: who was asked, and the approvers.
+    pub(super) fn signal_approval(&mut self, approval: &Approval) {
+        self.signal(Some(&approval.person_id), "approval", &approval.id);
+        for person in approval.approvers() {
+            if person != approval.person_id {
+                self.signal(Some(person), "approval", &approval.id);
+            }
+        }
+    }
 }
 
 /// Decides: the first decision counts, and only before the request expires.
@@ -295,6 +315,8 @@ async fn decide_with(
         Done::NeedsPasskey => Err(DecideError::NeedsPasskey),
         Done::NeedsDeviceBound => Err(DecideError::NeedsDeviceBound),
         Done::Forbidden => Err(DecideError::Forbidden),
+        Done::OthersApprove => Err(DecideError::OthersApprove),
+        Done::AlreadyYours => Err(DecideError::AlreadyYours),
         Done::WrongNumber(left) => Err(DecideError::WrongNumber { left }),
         Done::Refused(refused) => Err(DecideError::Passkey(refused)),
     }
@@ -307,14 +329,12 @@ async fn decide_within(
     answer: Option<&Answer>,
     said: Option<&str>,
 ) -> Result<Done, storage::Error> {
-    if decide.number.is_some() {
-        // One after the other: wrong ones are counted.
-        tx.hold_approval(&decide.approval_id).await?;
-    }
+    // One after the other: wrong numbers are counted, and who approved.
+    tx.hold_approval(&decide.approval_id).await?;
     let Some(mut kept) = tx.approval_kept(engine, &decide.approval_id).await? else {
         return Ok(Done::NotFound);
     };
-    if kept.approval.person_id != decide.person_id {
+    if !kept.approval.is_seen_by(&decide.person_id) {
         return Ok(Done::NotFound);
     }
     if kept.approval.state == State::Pending && kept.approval.expires_at <= tx.now() {
@@ -330,14 +350,31 @@ async fn decide_within(
     if let Err(refused) = kept.approval.state.after(change) {
         return Ok(Done::Already(refused.state));
     }
+    let before = tx.decisions_of(engine, &kept.approval.id).await?;
+    if before.iter().any(|made| made.person_id == decide.person_id) {
+        return Ok(Done::AlreadyYours);
+    }
+    let mut must_sign = false;
     if decide.decision == Decision::Approve {
-        let needed = kept.approval.needed(tx, engine).await?;
+        let person = &decide.person_id;
+        let needed = kept.approval.needed(tx, engine, person).await?;
         if needed.forbidden {
             return Ok(Done::Forbidden);
         }
+        must_sign = needed.passkey;
         // From now on by the row alone, whatever settings and policies say later.
-        kept.approval.needs_passkey = needed.passkey;
+        kept.approval.needs_passkey = needed.fixed();
         kept.approval.in_force.device_bound = needed.device_bound;
+        if kept.approval.in_force.approvers != needed.approvers {
+            kept.approval.in_force.approvers = needed.approvers;
+            tx.seat_approvers(&kept.approval).await?;
+            if !tx.move_approval(engine, State::Pending, &kept).await? {
+                return Ok(Done::NotFound);
+            }
+        }
+        if !kept.approval.is_decided_by(person) {
+            return Ok(Done::OthersApprove);
+        }
         if let Some(number) = &kept.approval.in_force.number
             && decide.number.as_ref() != Some(number)
         {
@@ -345,11 +382,17 @@ async fn decide_within(
         }
     }
     let signed = match answer {
-        None if kept.approval.needs_passkey && change == Change::Approve => {
-            return Ok(Done::NeedsPasskey);
-        }
+        None if must_sign => return Ok(Done::NeedsPasskey),
         None => None,
-        Some(answer) => match sign(tx, engine, &kept.approval, decide.decision, answer).await? {
+        Some(answer) => match sign(
+            tx,
+            engine,
+            &kept.approval,
+            (decide.decision, &decide.person_id),
+            answer,
+        )
+        .await?
+        {
             Ok((_, used))
                 if decide.decision == Decision::Approve
                     && kept.approval.in_force.device_bound
@@ -360,10 +403,6 @@ async fn decide_within(
             Ok(signed) => Some(signed),
             Err(refused) => return Ok(Done::Refused(refused)),
         },
-    };
-    let (approval, event) = match carry_out(tx, engine, kept, change, said).await? {
-        Ok(done) => done,
-        Err(state) => return Ok(Done::Already(state)),
     };
     let made = DecisionMade {
         id: tx.new_id("dec"),
@@ -378,15 +417,55 @@ async fn decide_within(
         evidence: signed
             .as_ref()
             .and_then(|(evidence, _)| serde_json::to_string(evidence).ok()),
-        decided_at: approval.decided_at.unwrap_or_else(|| tx.now()),
+        decided_at: tx.now(),
+    };
+    let before = kept.approval.clone();
+    let (approval, event) = if is_enough(tx, engine, &mut kept, &made).await? {
+        match carry_out(tx, engine, kept, change, said).await? {
+            Ok(done) => done,
+            Err(state) => return Ok(Done::Already(state)),
+        }
+    } else {
+        // Others still have to: it waits on, as the row now says.
+        if !tx.move_approval(engine, before.state, &kept).await? {
+            return Ok(Done::Already(before.state));
+        }
+        tx.signal_approval(&before);
+        let event = event(Kind::ApprovalAgreed, &before);
+        (kept.approval, event)
     };
     tx.insert_decision(engine, &approval.id, &made).await?;
+    let event = event.person(&made.person_id);
     let mut event = facts(event, &approval, made, signed.map(|(_, used)| used));
+    if before.person_id != decide.person_id {
+        event = event.data("for", before.person_id);
+    }
     if let Some(said) = said {
         event = event.private("said", said);
     }
     tx.record(event);
     Ok(Done::Moved(Box::new(approval)))
+}
+
+/// Whether with this decision it is decided: anybody's denial does, and the
+/// approval of enough people. Notes in the row who they were.
+async fn is_enough(
+    tx: &mut Tx,
+    engine: &Engine,
+    kept: &mut Kept,
+    made: &DecisionMade,
+) -> Result<bool, storage::Error> {
+    if made.decision == Decision::Deny || kept.approval.in_force.approvers.is_empty() {
+        return Ok(true);
+    }
+    let mut approved = approved_by(tx, engine, &kept.approval).await?;
+    approved.insert(made.person_id.clone());
+    let groups = &kept.approval.in_force.approvers;
+    let enough = groups.iter().all(|group| group.is_met_by(&approved));
+    if enough {
+        kept.approval.in_force.approved_by = approved.into_iter().collect();
+    }
+    Ok(enough)
 }
 
 /// Counts a number that was typed and is wrong; the last one denies the request.

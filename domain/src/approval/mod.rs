@@ -57,14 +57,17 @@ pub use memory::Memory;
 pub(crate) use read::of_client;
 pub use read::{
     Approval, CallState, DecisionMade, Filter, NOT_SENT, Outcome, decisions, find_by_auth_req,
-    find_by_binding_message, get, list, pending_count,
+    find_by_binding_message, get, list, pending_count, seen_by,
 };
 pub use redeem::RedeemError;
 #[cfg(any(test, feature = "testing"))]
 pub use redeem::poll_and_redeem;
 pub(crate) use redeem::{consume, poll};
 pub use render::{EnforcedBy, Field, Risk, Shown, visible};
-pub use signing::{PasskeyPolicy, Signing, challenge, evidence_of, signing};
+pub use signing::{
+    PasskeyPolicy, Signing, all_evidence_of, challenge, challenge_of, evidence_of, signing,
+    signing_of,
+};
 pub use state::{Change, Refused, State};
 
 /// How long an approved call may be made after the decision, in milliseconds.

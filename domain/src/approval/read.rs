@@ -1,10 +1,12 @@
 //! Reading approvals: what pages and the grant see.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::call::ExactCall;
 use super::decide::{Channel, Decision};
-use super::policies::InForce;
+use super::policies::{Approvers, InForce};
 use super::render::Shown;
 use super::state::State;
 use crate::Engine;
@@ -64,6 +66,33 @@ pub struct Approval {
 }
 
 impl Approval {
+    /// Whether this person may decide it: who was asked, or the approvers that
+    /// policies name instead.
+    #[must_use]
+    pub fn is_decided_by(&self, person_id: &str) -> bool {
+        let groups = &self.in_force.approvers;
+        if groups.is_empty() {
+            return self.person_id == person_id;
+        }
+        let named = |group: &Approvers| group.people.iter().any(|id| id == person_id);
+        groups.iter().any(named)
+    }
+
+    /// Whether this person sees it, and may deny it.
+    #[must_use]
+    pub fn is_seen_by(&self, person_id: &str) -> bool {
+        self.person_id == person_id || self.is_decided_by(person_id)
+    }
+
+    /// Everybody that policies name as approvers, each once.
+    #[must_use]
+    pub fn approvers(&self) -> BTreeSet<&str> {
+        let groups = self.in_force.approvers.iter();
+        groups
+            .flat_map(|group| group.people.iter().map(String::as_str))
+            .collect()
+    }
+
     /// The details as they are granted with the token: in their normal form,
     /// and with the exact call where Attorn makes one.
     #[must_use]
@@ -184,6 +213,19 @@ pub async fn get(
     Ok(approval.filter(|approval| approval.person_id == person_id))
 }
 
+/// An approval that this person was asked for, or may decide as an approver.
+///
+/// # Errors
+/// The database's; a row whose MAC is wrong is refused.
+pub async fn seen_by(
+    engine: &Engine,
+    person_id: &str,
+    id: &str,
+) -> Result<Option<Approval>, storage::Error> {
+    let approval = engine.store.reader().await?.approval(engine, id).await?;
+    Ok(approval.filter(|approval| approval.is_seen_by(person_id)))
+}
+
 /// An approval that this client asked for; `None` also for one of somebody else's.
 pub(crate) async fn of_client(
     engine: &Engine,
@@ -194,7 +236,8 @@ pub(crate) async fn of_client(
     Ok(approval.filter(|approval| approval.client_id == client_id))
 }
 
-/// A person's approvals, the newest first; at most `limit`, at most 200.
+/// What a person was asked, or is asked as an approver, the newest first; at
+/// most `limit`, at most 200.
 ///
 /// # Errors
 /// The database's; a row whose MAC is wrong is refused.
@@ -206,7 +249,22 @@ pub async fn list(
 ) -> Result<Vec<Approval>, storage::Error> {
     let limit = limit.clamp(1, 200);
     let mut reader = engine.store.reader().await?;
-    reader.approvals_of(engine, person_id, filter, limit).await
+    let mut all = reader
+        .approvals_of(engine, person_id, filter, limit)
+        .await?;
+    let seated = reader
+        .approvals_seated(engine, person_id, filter, limit)
+        .await?;
+    if !seated.is_empty() {
+        all.extend(
+            seated
+                .into_iter()
+                .filter(|other| other.person_id != person_id && other.is_decided_by(person_id)),
+        );
+        all.sort_by(|one, other| (other.created_at, &other.id).cmp(&(one.created_at, &one.id)));
+        all.truncate(usize::try_from(limit).unwrap_or(0));
+    }
+    Ok(all)
 }
 
 /// How many approvals wait for this person.

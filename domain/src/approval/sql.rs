@@ -324,12 +324,64 @@ impl Tx {
             .collect()
     }
 
+    /// Those of others that this person was named an approver of.
+    pub(super) async fn approvals_seated(
+        &mut self,
+        engine: &Engine,
+        person_id: &str,
+        filter: Filter,
+        limit: i64,
+    ) -> Result<Vec<Approval>, Error> {
+        let now = self.now();
+        let (sql, args): (_, Vec<Value>) = match filter {
+            Filter::All => (
+                select!(
+                    "join approval_seats s on s.approval_id = a.id where s.person_id = $1 \
+                     order by s.approval_id desc limit $2"
+                ),
+                vec![person_id.into(), limit.into()],
+            ),
+            Filter::Pending => (
+                select!(
+                    "join approval_seats s on s.approval_id = a.id where s.person_id = $1 \
+                     and a.state = 'pending' and a.expires_at > $2 order by s.approval_id desc limit $3"
+                ),
+                vec![person_id.into(), now.into(), limit.into()],
+            ),
+            Filter::Decided => (
+                select!(
+                    "join approval_seats s on s.approval_id = a.id where s.person_id = $1 \
+                     and (a.state <> 'pending' or a.expires_at <= $2) order by s.approval_id desc limit $3"
+                ),
+                vec![person_id.into(), now.into(), limit.into()],
+            ),
+        };
+        let rows = self.all(sql, args).await?;
+        rows.iter()
+            .map(|row| Ok(Kept::from_row(engine, row)?.seen_at(now)))
+            .collect()
+    }
+
+    /// Lets approvers find an approval of somebody else's.
+    pub(super) async fn seat_approvers(&mut self, approval: &Approval) -> Result<(), Error> {
+        for person in approval.approvers() {
+            self.execute(
+                "insert into approval_seats (approval_id, person_id) values ($1, $2) on conflict do nothing",
+                vec![(&approval.id).into(), person.into()],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn approvals_pending(
         &mut self,
         person_id: &str,
         now: i64,
     ) -> Result<i64, Error> {
-        let sql = "select count(*) as pending from approvals where person_id = $1 and state = 'pending' and expires_at > $2";
+        let sql = "select (select count(*) from approvals where person_id = $1 and state = 'pending' and expires_at > $2) \
+                   + (select count(*) from approval_seats s join approvals a on a.id = s.approval_id \
+                   where s.person_id = $1 and a.person_id <> $1 and a.state = 'pending' and a.expires_at > $2) as pending";
         let row = self
             .optional(sql, vec![person_id.into(), now.into()])
             .await?;

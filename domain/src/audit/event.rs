@@ -141,6 +141,8 @@ kinds! {
     ApprovalRequested => "approval.requested",
     /// An approval was given.
     ApprovalApproved => "approval.approved",
+    /// One of several who must approve did.
+    ApprovalAgreed => "approval.agreed",
     /// An approval was denied.
     ApprovalDenied => "approval.denied",
     /// An approval ran out.

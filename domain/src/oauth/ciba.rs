@@ -143,6 +143,7 @@ fn first(engine: &Engine, client: &Client, approval: &Approval) -> First {
 
 fn with_details(engine: &Engine, answer: TokenAnswer, approval: &Approval) -> TokenAnswer {
     TokenAnswer {
+        approved_by: approval.in_force.approved_by.clone(),
         authorization_details: details(engine, approval),
         ..answer
     }

@@ -154,6 +154,8 @@ pub struct TokenAnswer {
     pub issued_token_type: Option<String>,
     /// What was granted of RFC 9396 details.
     pub authorization_details: Option<Value>,
+    /// Who approved it (ids), where policies named approvers.
+    pub approved_by: Vec<String>,
     /// Whether the access token is bound to a key (RFC 9449 §5).
     pub bound: bool,
     /// Whether the access token is a provider's.
@@ -171,6 +173,7 @@ impl TokenAnswer {
             id_token: None,
             issued_token_type: None,
             authorization_details: None,
+            approved_by: Vec::new(),
             bound: false,
             of_provider: false,
         }
@@ -216,6 +219,9 @@ impl TokenAnswer {
         }
         if let Some(details) = &self.authorization_details {
             put("authorization_details", details.clone());
+        }
+        if !self.approved_by.is_empty() {
+            put("approved_by", self.approved_by.clone().into());
         }
         Secret::new(Value::Object(body).to_string())
     }

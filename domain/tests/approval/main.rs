@@ -1,5 +1,6 @@
 //! Approvals: asking, deciding, polling, redeeming.
 
+mod approvers;
 mod asking;
 mod by_heart;
 mod channels;

@@ -392,7 +392,7 @@ async fn what_was_in_force_cannot_be_taken_out_of_the_row() {
         let demands = Demands {
             passkey: PasskeyDemand::DeviceBound,
             match_number: true,
-            forbidden: false,
+            ..Demands::default()
         };
         let story = with(policy(None, demands)).await;
         let mut key = story.enrol(&story.person).await;

@@ -126,9 +126,10 @@ impl InLog {
     /// The next leaf, in the order of the log.
     pub fn read(&mut self, leaf: &Leaf) {
         let text = |name: &str| leaf.data.get(name).and_then(Value::as_str);
-        let decision = match self.proved.decision {
-            Decision::Approve => "approval.approved",
-            Decision::Deny => "approval.denied",
+        // Of several who must approve, all but the last one agree.
+        let decisions: &[&str] = match self.proved.decision {
+            Decision::Approve => &["approval.approved", "approval.agreed"],
+            Decision::Deny => &["approval.denied"],
         };
         let theirs = leaf.person.as_deref() == Some(self.proved.person.as_str());
         if !theirs {
@@ -139,7 +140,7 @@ impl InLog {
                 self.passkey = text("passkey").map(|id| (id.to_owned(), leaf.at));
             }
             "passkey.revoked" if text("key") == Some(&self.key) => self.passkey = None,
-            kind if kind == decision
+            kind if decisions.contains(&kind)
                 && leaf.approval.as_deref() == Some(self.proved.approval.as_str())
                 && leaf.client.as_deref() == Some(self.proved.client.as_str())
                 && text("evidence") == Some(&self.evidence)

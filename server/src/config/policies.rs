@@ -1,7 +1,7 @@
 //! `[[approvals.policies]]`: policies that nobody changes who only writes the database.
 
 use domain::approval::policies::{
-    CoveredCalls, Demands, NewPolicy, PasskeyDemand, Policy, Rule, configured,
+    Approvers, CoveredCalls, Demands, NewPolicy, PasskeyDemand, Policy, Rule, configured,
 };
 use serde::Deserialize;
 
@@ -28,6 +28,12 @@ pub struct ConfiguredPolicy {
     /// Whether nobody may approve it.
     #[serde(default)]
     pub forbidden: bool,
+    /// Who approves instead of the person who is asked (their ids).
+    #[serde(default)]
+    pub approvers: Vec<String>,
+    /// How many of them must; without it one.
+    #[serde(default)]
+    pub needed: Option<u8>,
     /// Calls of this connection need an approval.
     #[serde(default)]
     pub connection: Option<String>,
@@ -45,6 +51,13 @@ impl ConfiguredPolicy {
             passkey: self.passkey,
             match_number: self.match_number,
             forbidden: self.forbidden,
+            approvers: match (self.approvers.is_empty(), self.needed) {
+                (true, None) => Vec::new(),
+                (_, needed) => vec![Approvers {
+                    needed: needed.unwrap_or(1),
+                    people: self.approvers.clone(),
+                }],
+            },
         };
         let rule = match (&self.connection, &self.path) {
             (Some(connection), Some(path))
@@ -131,6 +144,8 @@ mod tests {
             "name = \"x\"\ndetails_type = \"unheard_of\"\nforbidden = true",
             "name = \"x\"\npasskey = \"sometimes\"",
             "name = \"x\"\nforbidden = true\nmore = 1",
+            "name = \"x\"\nneeded = 1",
+            "name = \"x\"\nneeded = 2\napprovers = [\"per_1\", \"per_1\"]",
         ] {
             let text = format!("[[approvals.policies]]\n{entry}\n");
             assert!(read(&text).is_err(), "{entry}");

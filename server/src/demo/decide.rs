@@ -66,6 +66,8 @@ pub async fn decide(
             error @ (DecideError::NeedsPasskey
             | DecideError::NeedsDeviceBound
             | DecideError::Forbidden
+            | DecideError::OthersApprove
+            | DecideError::AlreadyYours
             | DecideError::WrongNumber { .. }
             | DecideError::Passkey(_)),
         ) => says(StatusCode::FORBIDDEN, &error.to_string()),

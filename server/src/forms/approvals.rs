@@ -96,6 +96,18 @@ pub async fn decide(
                 .again(&door, &page, StatusCode::FORBIDDEN, "", sentence)
                 .await
         }
+        Err(DecideError::OthersApprove) => {
+            let sentence = "A policy says that other people approve this. You can deny it.";
+            posted
+                .again(&door, &page, StatusCode::FORBIDDEN, "", sentence)
+                .await
+        }
+        Err(DecideError::AlreadyYours) => {
+            let sentence = "You approved this already. Others still have to.";
+            posted
+                .again(&door, &page, StatusCode::CONFLICT, "", sentence)
+                .await
+        }
         Err(DecideError::WrongNumber { left: 0 }) => {
             let sentence = "That is not the number your agent shows. The request was denied.";
             posted

@@ -6,8 +6,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::approval::policies::{
-    self, CoveredCalls, Demands, NewPolicy, Policy, PolicyError, Rule,
+    self, Approvers, CoveredCalls, Demands, NewPolicy, Policy, PolicyError, Rule,
 };
+
+use domain::identity;
 
 use super::sign_in::sentence;
 use super::{Posted, see};
@@ -18,13 +20,18 @@ use crate::session::Admin;
 const PAGE: &str = "/admin/policies";
 
 /// `POST /admin/policies/approving`: `name`, `client`, `details_type`,
-/// `passkey`, `match_number`, `forbidden`; `do` is `add` or `try`.
+/// `passkey`, `match_number`, `forbidden`, `approvers` (addresses), `needed`;
+/// `do` is `add` or `try`.
 pub async fn approving(State(door): State<Door>, Admin(admin): Admin, posted: Posted) -> Response {
     let Ok(passkey) = posted.get("passkey").parse() else {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return posted
             .again(&door, PAGE, status, "passkey", "Choose one of these.")
             .await;
+    };
+    let approvers = match approvers(&door, &posted).await {
+        Ok(approvers) => approvers,
+        Err(refused) => return refused,
     };
     let new = NewPolicy {
         name: posted.get("name").to_owned(),
@@ -35,10 +42,36 @@ pub async fn approving(State(door): State<Door>, Admin(admin): Admin, posted: Po
                 passkey,
                 match_number: posted.some("match_number").is_some(),
                 forbidden: posted.some("forbidden").is_some(),
+                approvers,
             },
         },
     };
     take(&door, &admin.person.id, &posted, new).await
+}
+
+/// Who approves, by their addresses.
+async fn approvers(door: &Door, posted: &Posted) -> Result<Vec<Approvers>, Response> {
+    let addresses = posted.words("approvers");
+    if addresses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    let mut people = Vec::new();
+    for address in addresses {
+        match identity::person_by_email(&door.engine, &address).await {
+            Ok(Some(person)) => people.push(person.id),
+            Ok(None) => {
+                let words = format!("There is nobody with the address {address}.");
+                return Err(posted.again(door, PAGE, status, "approvers", words).await);
+            }
+            Err(error) => return Err(posted.failed(door, PAGE, error).await),
+        }
+    }
+    let Ok(needed) = posted.some("needed").unwrap_or("1").parse() else {
+        let words = "Give a number.";
+        return Err(posted.again(door, PAGE, status, "needed", words).await);
+    };
+    Ok(vec![Approvers { needed, people }])
 }
 
 /// `POST /admin/policies/calling`: `call_name`, `call_client`, `connection`,
@@ -136,6 +169,11 @@ fn words(field: &str, of_calls: bool) -> (&'static str, &'static str) {
         ("client_id", true) => ("call_client", "There is no such client."),
         ("details_type", _) => ("details_type", "Choose one of these."),
         ("passkey", _) => ("passkey", "The policy asks for nothing yet."),
+        ("approvers", _) => (
+            "approvers",
+            "Name at most 20 people, each once, who may sign in.",
+        ),
+        ("needed", _) => ("needed", "At least 1, and at most as many as you named."),
         ("connection", _) => ("connection", "There is no such connection."),
         ("methods", _) => (
             "methods",

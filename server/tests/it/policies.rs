@@ -121,6 +121,72 @@ async fn a_policy_is_tried_before_it_is_added_and_removed_again() {
 }
 
 #[tokio::test]
+async fn approvers_find_the_request_and_decide_it_on_its_page() {
+    let (house, cookie) = desk().await;
+    let mut approvers = Vec::new();
+    for name in ["ben", "cid"] {
+        approvers.push(house.bench.person(&format!("{name}@example.com")).await);
+    }
+    let fields = [
+        ("name", "Two pairs of eyes"),
+        ("details_type", "payment"),
+        ("passkey", "none"),
+        ("approvers", "ben@example.com\ncid@example.com"),
+        ("needed", "2"),
+        ("do", "add"),
+    ];
+    let added = house.post(ADD, &cookie, &fields).await;
+    assert_eq!(added.status, 303, "{}", added.body);
+    let page = house.get(PAGE, &cookie).await;
+    assert!(
+        page.body.contains("2 of ben, cid must approve"),
+        "{}",
+        page.body
+    );
+    let asked = asked(&house, &house.ada).await;
+    let decide = format!("/approve/{}", asked.approval_id);
+    let hers = house.signed_in(&house.ada).await;
+    let page = house.get(&decide, &hers).await;
+    assert!(
+        page.body.contains("other people approve this"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("value=\"approve\""));
+    let approve = [("decision", "approve")];
+    assert_eq!(house.post(&decide, &hers, &approve).await.status, 403);
+    for (at, progress) in ["0 of 2 so far", "1 of 2 so far: ben"]
+        .into_iter()
+        .enumerate()
+    {
+        let theirs = house.signed_in(&approvers[at]).await;
+        let list = house.get("/approvals", &theirs).await;
+        assert!(list.body.contains(&decide), "{}", list.body);
+        let page = house.get(&decide, &theirs).await;
+        assert!(page.body.contains(progress), "{}", page.body);
+        let done = house.post(&decide, &theirs, &approve).await;
+        assert_eq!(done.status, 303, "{}", done.body);
+        let again = house.get(&decide, &theirs).await;
+        let words = ["It waits for the others", "You approved"][at];
+        assert!(again.body.contains(words), "{}", again.body);
+    }
+    for (field, value, words) in [
+        (
+            "approvers",
+            "nobody@example.com",
+            "There is nobody with the address",
+        ),
+        ("needed", "3", "At least 1, and at most"),
+        ("needed", "two", "Give a number."),
+    ] {
+        let fields = fields.map(|(name, old)| (name, if name == field { value } else { old }));
+        let refused = house.post(ADD, &cookie, &fields).await;
+        assert_eq!(refused.status, 422);
+        assert!(refused.body.contains(words), "{}", refused.body);
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_stands_beside_its_field_and_only_admins_come_in() {
     let (house, cookie) = desk().await;
     for (at, value, words) in [

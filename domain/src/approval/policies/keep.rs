@@ -7,17 +7,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use evidence::json::canonical;
 use serde_json::json;
 
-use super::{CoveredCalls, Demands, MOST, Policy, PolicySet, Rule};
+use super::{Approvers, CoveredCalls, Demands, MOST, Policy, PolicySet, Rule};
 use crate::approval::types::{KNOWN, line};
 use crate::audit::{Event, Kind};
 use crate::storage::{self, Error, Feed, Json, Known, Tx};
 use crate::vault::{self, connections};
-use crate::{Engine, oauth};
+use crate::{Engine, identity, oauth};
 
 const TABLE: &str = "approval_policies";
 /// What changes are signalled as, and the row's id.
 const POLICIES: &str = "policies";
 const ROW: &str = "set";
+
+/// At most so many people are named as approvers.
+const MOST_APPROVERS: usize = 20;
 
 /// Methods that pass the proxy.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
@@ -128,6 +131,7 @@ impl NewPolicy {
                     let words = "`details_type` is not one of the known types".to_owned();
                     return Err(PolicyError::Invalid("details_type", words));
                 }
+                demands.approvers.iter().try_for_each(check_approvers)?;
                 if *demands == Demands::default() {
                     let words = "the policy asks for nothing".to_owned();
                     return Err(PolicyError::Invalid("passkey", words));
@@ -137,6 +141,19 @@ impl NewPolicy {
         }
         Ok(self)
     }
+}
+
+fn check_approvers(group: &Approvers) -> Result<(), PolicyError> {
+    let distinct: HashSet<&String> = group.people.iter().collect();
+    if distinct.len() != group.people.len() || distinct.len() > MOST_APPROVERS {
+        let words = format!("`approvers` are at most {MOST_APPROVERS}, each named once");
+        return Err(PolicyError::Invalid("approvers", words));
+    }
+    if group.needed == 0 || usize::from(group.needed) > distinct.len() {
+        let words = "`needed` is at least 1 and at most as many as there are approvers".to_owned();
+        return Err(PolicyError::Invalid("needed", words));
+    }
+    Ok(())
 }
 
 impl CoveredCalls {
@@ -184,6 +201,21 @@ pub async fn add(engine: &Engine, by: &str, new: NewPolicy) -> Result<Policy, Po
     {
         let words = "there is no client with this id".to_owned();
         return Err(PolicyError::Invalid("client_id", words));
+    }
+    if let Rule::Approving { demands, .. } = &new.rule {
+        for id in demands.approvers.iter().flat_map(|group| &group.people) {
+            let active = identity::person(engine, id)
+                .await
+                .map_err(|error| match error {
+                    identity::Error::Storage(error) => PolicyError::Storage(error),
+                    other => PolicyError::Invalid("approvers", other.to_string()),
+                })?
+                .is_some_and(|person| person.state == identity::State::Active);
+            if !active {
+                let words = "one of the approvers is nobody here".to_owned();
+                return Err(PolicyError::Invalid("approvers", words));
+            }
+        }
     }
     if let Rule::Calling(calls) = &new.rule
         && connections::get(engine, &calls.connection)

@@ -16,6 +16,8 @@ mod calls;
 mod keep;
 mod past;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 pub use calls::CoveredCalls;
@@ -71,7 +73,7 @@ impl std::str::FromStr for PasskeyDemand {
 }
 
 /// What approving takes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Demands {
     /// Which passkey.
@@ -83,13 +85,18 @@ pub struct Demands {
     /// It may not be approved at all.
     #[serde(default)]
     pub forbidden: bool,
+    /// Who approves instead of the person who is asked; all of these groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<Approvers>,
 }
 
 impl Demands {
     /// Both: the more demanding of each.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn and(mut self, other: Self) -> Self {
+        join(&mut self.approvers, other.approvers);
         Self {
+            approvers: self.approvers,
             passkey: self.passkey.max(other.passkey),
             match_number: self.match_number || other.match_number,
             forbidden: self.forbidden || other.forbidden,
@@ -98,7 +105,7 @@ impl Demands {
 
     /// Whether a passkey is needed of somebody who has, or never had, one.
     #[must_use]
-    pub fn needs_passkey(self, has_one: bool) -> bool {
+    pub fn needs_passkey(&self, has_one: bool) -> bool {
         match self.passkey {
             PasskeyDemand::None => false,
             PasskeyDemand::Enrolled => has_one,
@@ -108,8 +115,44 @@ impl Demands {
 
     /// Whether only a device-bound passkey will do.
     #[must_use]
-    pub fn needs_device_bound(self) -> bool {
+    pub fn needs_device_bound(&self) -> bool {
         self.passkey == PasskeyDemand::DeviceBound
+    }
+}
+
+/// So many of these people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Approvers {
+    /// How many must approve.
+    pub needed: u8,
+    /// Who may (ids).
+    pub people: Vec<String>,
+}
+
+impl Approvers {
+    /// How many of them are among those who approved. Nobody counts twice.
+    #[must_use]
+    pub fn among(&self, approved: &BTreeSet<String>) -> usize {
+        let mine: BTreeSet<&String> = self.people.iter().collect();
+        mine.into_iter()
+            .filter(|person| approved.contains(*person))
+            .count()
+    }
+
+    /// Whether enough of them approved.
+    #[must_use]
+    pub fn is_met_by(&self, approved: &BTreeSet<String>) -> bool {
+        self.needed > 0 && self.among(approved) >= usize::from(self.needed)
+    }
+}
+
+/// Adds the groups that are not there yet.
+pub(super) fn join(groups: &mut Vec<Approvers>, more: Vec<Approvers>) {
+    for group in more {
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
     }
 }
 
@@ -162,7 +205,7 @@ impl Policy {
                 let applies = details_type
                     .as_deref()
                     .is_none_or(|name| types.contains(&name));
-                (self.is_for(client_id) && applies).then_some(*demands)
+                (self.is_for(client_id) && applies).then(|| demands.clone())
             }
             Rule::Calling(_) => None,
         }
@@ -185,7 +228,7 @@ impl PolicySet {
         let mut all = (Demands::default(), Vec::new());
         for policy in &self.policies {
             if let Some(demands) = policy.demands_of(client_id, types) {
-                all.0 = all.0.and(demands);
+                all.0 = std::mem::take(&mut all.0).and(demands);
                 all.1.push(policy.name.clone());
             }
         }
@@ -210,6 +253,12 @@ pub struct InForce {
     /// The names of the policies that applied.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,
+    /// Who approves instead of the person who is asked; all of these groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<Approvers>,
+    /// Who did (ids), once it is approved by them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approved_by: Vec<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -245,6 +294,7 @@ mod tests {
                 passkey: PasskeyDemand::ALL[passkey],
                 match_number,
                 forbidden,
+                approvers: Vec::new(),
             }
         })
     }
@@ -267,15 +317,36 @@ mod tests {
         fn a_further_policy_never_asks_for_less(all in prop::collection::vec(any_demands(), 1..6), has_one: bool) {
             let mut so_far = Demands::default();
             for demands in &all {
-                let next = so_far.and(*demands);
+                let next = so_far.clone().and(demands.clone());
                 prop_assert!(next.passkey >= so_far.passkey);
                 prop_assert!(next.needs_passkey(has_one) >= demands.needs_passkey(has_one));
                 prop_assert!(next.needs_device_bound() >= demands.needs_device_bound());
                 prop_assert!(next.match_number >= demands.match_number && next.forbidden >= demands.forbidden);
                 so_far = next;
             }
-            let backwards = all.iter().rev().fold(Demands::default(), |all, one| all.and(*one));
+            let backwards = all.iter().rev().fold(Demands::default(), |all, one| all.and(one.clone()));
             prop_assert_eq!(so_far, backwards);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn m_of_n_is_never_met_by_one_person_twice(
+            needed in 1..5_u8,
+            named in prop::collection::vec(0..6_u8, 1..6),
+            approvals in prop::collection::vec(0..8_u8, 0..30),
+        ) {
+            let id = |number: &u8| format!("per_{number}");
+            let group = Approvers { needed, people: named.iter().map(id).collect() };
+            let mut approved = BTreeSet::new();
+            let mut distinct = std::collections::HashSet::new();
+            for one in &approvals {
+                approved.insert(id(one));
+                if named.contains(one) {
+                    distinct.insert(*one);
+                }
+                prop_assert_eq!(group.is_met_by(&approved), distinct.len() >= usize::from(needed));
+            }
         }
     }
 
@@ -286,18 +357,25 @@ mod tests {
             ..Demands::default()
         };
         let applies = |policy: Policy, types: &[&str]| policy.demands_of("cli_a", types).is_some();
-        assert!(applies(policy(None, None, demands), &[]));
-        assert!(applies(policy(Some("cli_a"), None, demands), &["payment"]));
-        assert!(!applies(policy(Some("cli_b"), None, demands), &["payment"]));
+        let demands = || demands.clone();
+        assert!(applies(policy(None, None, demands()), &[]));
         assert!(applies(
-            policy(None, Some("payment"), demands),
+            policy(Some("cli_a"), None, demands()),
+            &["payment"]
+        ));
+        assert!(!applies(
+            policy(Some("cli_b"), None, demands()),
+            &["payment"]
+        ));
+        assert!(applies(
+            policy(None, Some("payment"), demands()),
             &["deployment", "payment"]
         ));
         assert!(!applies(
-            policy(None, Some("payment"), demands),
+            policy(None, Some("payment"), demands()),
             &["deployment"]
         ));
-        assert!(!applies(policy(None, Some("payment"), demands), &[]));
+        assert!(!applies(policy(None, Some("payment"), demands()), &[]));
     }
 
     #[test]
@@ -308,6 +386,11 @@ mod tests {
             number: Some("42".to_owned()),
             wrong_numbers: 2,
             policies: vec!["Payments".to_owned()],
+            approvers: vec![Approvers {
+                needed: 1,
+                people: vec!["per_1".to_owned()],
+            }],
+            approved_by: vec!["per_1".to_owned()],
         };
         let text = serde_json::to_string(&all).unwrap();
         assert_eq!(serde_json::from_str::<InForce>(&text).unwrap(), all);

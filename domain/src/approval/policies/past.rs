@@ -1,5 +1,7 @@
 //! What policies would have meant for what was asked and called of late.
 
+use std::collections::BTreeSet;
+
 use evidence::decision::DecisionEvidence;
 use serde_json::Value;
 
@@ -33,17 +35,22 @@ struct Was {
     /// How it was signed, if it was: whether by a device-bound passkey.
     signed: Option<bool>,
     numbered: bool,
+    approved_by: BTreeSet<String>,
 }
 
 impl Was {
-    fn falls_short_of(&self, demands: Demands) -> bool {
+    fn falls_short_of(&self, demands: &Demands) -> bool {
         let passkey = match demands.passkey {
             PasskeyDemand::None => true,
             PasskeyDemand::Enrolled | PasskeyDemand::Always => self.signed.is_some(),
             PasskeyDemand::DeviceBound => self.signed == Some(true),
         };
         let number = self.numbered || !demands.match_number;
-        self.approved && (demands.forbidden || !passkey || !number)
+        let approvers = demands
+            .approvers
+            .iter()
+            .all(|group| group.is_met_by(&self.approved_by));
+        self.approved && (demands.forbidden || !passkey || !number || !approvers)
     }
 }
 
@@ -73,7 +80,7 @@ pub async fn past(engine: &Engine, policies: &[Policy]) -> Result<Vec<Past>, aud
                 let types: Vec<&str> = was.types.iter().map(String::as_str).collect();
                 if let Some(demands) = policy.demands_of(&was.client_id, &types) {
                     past.covered += 1;
-                    past.with_less += usize::from(was.falls_short_of(demands));
+                    past.with_less += usize::from(was.falls_short_of(&demands));
                 }
             }
             past
@@ -131,7 +138,12 @@ impl Tx {
                     types: crate::approval::types::names(&details),
                     approved: matches!(state, State::Approved | State::Consumed),
                     signed: evidence.map(|evidence| !evidence.backup_eligible),
-                    numbered: in_force.is_some_and(|in_force| in_force.number.is_some()),
+                    numbered: in_force
+                        .as_ref()
+                        .is_some_and(|in_force| in_force.number.is_some()),
+                    approved_by: in_force
+                        .map(|in_force| in_force.approved_by.into_iter().collect())
+                        .unwrap_or_default(),
                 })
             })
             .collect()

@@ -273,32 +273,27 @@ pub async fn sweep(engine: &Engine) -> Result<u64, storage::Error> {
 }
 
 impl Tx {
-    /// Has every browser of the person told of a new request.
+    /// Has every browser of the person told of a new request, and of the
+    /// approvers that policies name.
     pub(in crate::approval) async fn notices_of_request(
         &mut self,
         engine: &Engine,
         approval: &Approval,
     ) -> Result<(), storage::Error> {
-        let browsers = self
-            .active_subscriptions(engine, &approval.person_id)
-            .await?;
-        if browsers.is_empty() {
-            return self
-                .channel_notices_of_request(&approval.id, &approval.person_id, &approval.client_id)
-                .await;
-        }
-        if self
-            .is_muted(&approval.person_id, &approval.client_id)
-            .await?
-        {
-            return Ok(());
-        }
-        for browser in browsers {
-            self.insert_notice(Some(&approval.id), &browser.shown.id, Kind::Asked)
+        let mut people = approval.approvers();
+        people.insert(&approval.person_id);
+        for person in people {
+            let browsers = self.active_subscriptions(engine, person).await?;
+            if !browsers.is_empty() && !self.is_muted(person, &approval.client_id).await? {
+                for browser in browsers {
+                    self.insert_notice(Some(&approval.id), &browser.shown.id, Kind::Asked)
+                        .await?;
+                }
+            }
+            self.channel_notices_of_request(&approval.id, person, &approval.client_id)
                 .await?;
         }
-        self.channel_notices_of_request(&approval.id, &approval.person_id, &approval.client_id)
-            .await
+        Ok(())
     }
 
     /// The request has ended: browsers that were told of it, or are being told
