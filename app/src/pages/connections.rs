@@ -325,7 +325,12 @@ fn provider_form(form: &FormState) -> AnyView {
         ..Field::default()
     };
     view! {
-        <form class="card padded form" method="post" action="/admin/providers" autocomplete="off">
+        <form
+            class="card padded form"
+            method="post"
+            action="/admin/providers#add-provider"
+            autocomplete="off"
+        >
             {line(form, "provider_name", "provider-name", Some("provider-name-hint"), "Acme")}
             {line(form, "provider_id", "provider-id", Some("provider-id-hint"), "acme")}
             {line(form, "api", "provider-api", Some("provider-api-hint"), "https://api.acme.example")}
