@@ -1,6 +1,6 @@
 /**
- * `test` with `attorn serve`, configured by a file, whose Slack and Google are
- * the npm package `emulate`: pages, field names and token shapes that somebody
+ * `test` with `attorn serve`, configured by a file, whose Slack, Google and GitHub
+ * are the npm package `emulate`: pages, field names and token shapes that somebody
  * else wrote.
  *
  * Emulate takes any bearer token, and one that it never issued acts as the first
@@ -34,7 +34,7 @@ export const ada = {
   topic: 'Cards and cogwheels',
 };
 
-/** `attorn serve` with Slack and Google at emulate. */
+/** `attorn serve` with Slack, Google and GitHub at emulate. */
 export interface Emulated {
   /** Where Attorn answers, without a final slash. */
   url: string;
@@ -44,6 +44,17 @@ export interface Emulated {
   slack: string;
   /** Where emulate's Google answers, without a final slash. */
   google: string;
+  /** Where emulate's GitHub answers, without a final slash. */
+  github: string;
+  /** A client that may be given accounts for calls. */
+  agent: Agent;
+}
+
+/** A client of Attorn's. */
+export interface Agent {
+  id: string;
+  secret: string;
+  redirect: string;
 }
 
 /** Emulate's client at Attorn's side, per service. */
@@ -60,31 +71,35 @@ export const test = base.extend<object, { emulated: Emulated }>({
       try {
         // Both sides need each other's address before they start.
         const url = `http://localhost:${await freePort()}`;
-        const port = await twoFreePorts();
-        const [slack, google] = [`http://localhost:${port}`, `http://localhost:${port + 1}`];
+        const port = await freePorts(3);
+        const at = (service: number): string => `http://localhost:${port + service}`;
+        const [slack, google, github] = [at(0), at(1), at(2)];
         const clients = {
           slack: { id: '12345.67890', secret: secret() },
           google: { id: 'attorn.apps.googleusercontent.com', secret: secret() },
+          github: { id: 'Iv1.attorn', secret: secret() },
         };
 
         const seed = join(folder, 'emulate.yaml');
         // JSON is YAML.
         writeFileSync(seed, JSON.stringify(seedOf(`${url}/link/callback`, clients)));
         const emulate = resolve(import.meta.dirname, '../node_modules/emulate/dist/index.js');
-        const words = ['start', '--service', 'slack,google', '--port', String(port), '--seed', seed];
+        const words = ['start', '--service', 'slack,google,github', '--port', String(port), '--seed', seed];
         const provider = launch('emulate', process.execPath, [emulate, ...words], folder);
         running.push(['emulate', provider]);
-        await answers('emulate', provider, [slack, `${google}/.well-known/openid-configuration`]);
+        const known = [slack, `${google}/.well-known/openid-configuration`, `${github}/users/${ada.name}`];
+        await answers('emulate', provider, known);
 
         const config = join(folder, 'attorn.toml');
-        writeFileSync(config, configurationOf(url, folder, { slack, google }, clients), { mode: 0o600 });
+        writeFileSync(config, configurationOf(url, folder, { slack, google, github }, clients), { mode: 0o600 });
         const person = { email: ada.email, password: secret() };
         createPerson(config, person);
+        const agent = createAgent(config);
         const server = launch('emulate-attorn', binary, ['--config', config, 'serve'], folder);
         running.push(['attorn serve', server]);
         await answers('emulate-attorn', server, [`${url}/readyz`]);
 
-        await use({ url, person, slack, google });
+        await use({ url, person, slack, google, github, agent });
       } finally {
         for (const [name, one] of running.reverse()) await stop(one, name);
         rmSync(folder, { recursive: true, force: true });
@@ -103,7 +118,7 @@ function secret(): string {
 }
 
 /** Who and what is there when emulate starts. */
-function seedOf(redirect: string, clients: { slack: Client; google: Client }): object {
+function seedOf(redirect: string, clients: { slack: Client; google: Client; github: Client }): object {
   const scopes = ['channels:read', 'channels:history', 'chat:write', 'users:read'];
   // Today and tomorrow, so that midnight may pass between here and the question.
   const events = [0, 1].map((days) => {
@@ -166,6 +181,20 @@ function seedOf(redirect: string, clients: { slack: Client; google: Client }): o
       ],
       calendar_events: events,
     },
+    github: {
+      users: [
+        { login: decoy.name, name: 'Nobody', email: decoy.email },
+        { login: ada.name, name: 'Ada Lovelace', email: ada.email },
+      ],
+      oauth_apps: [
+        {
+          client_id: clients.github.id,
+          client_secret: clients.github.secret,
+          name: 'Attorn',
+          redirect_uris: [redirect],
+        },
+      ],
+    },
   };
 }
 
@@ -173,8 +202,8 @@ function seedOf(redirect: string, clients: { slack: Client; google: Client }): o
 function configurationOf(
   url: string,
   folder: string,
-  at: { slack: string; google: string },
-  clients: { slack: Client; google: Client },
+  at: { slack: string; google: string; github: string },
+  clients: { slack: Client; google: Client; github: Client },
 ): string {
   // These strings need no escaping that TOML and JSON would do differently.
   const text = JSON.stringify;
@@ -215,13 +244,39 @@ token = ${text(`${at.google}/oauth2/token`)}
 revoke = ${text(`${at.google}/oauth2/revoke`)}
 identity = ${text(`${at.google}/oauth2/v2/userinfo`)}
 api_base = ${text(at.google)}
+
+[[connections]]
+id = "github"
+provider = "github"
+client_id = ${text(clients.github.id)}
+client_secret = ${text(clients.github.secret)}
+
+[connections.overrides]
+authorize = ${text(`${at.github}/login/oauth/authorize`)}
+token = ${text(`${at.github}/login/oauth/access_token`)}
+revoke = ${text(`${at.github}/applications`)}
+identity = ${text(`${at.github}/user`)}
+api_base = ${text(at.github)}
 `;
 }
 
 function createPerson(config: string, person: Person): void {
-  const words = ['--config', config, 'user', 'create', person.email, '--name', 'Ada Lovelace'];
-  const made = spawnSync(binary, words, { input: `${person.password}\n`, encoding: 'utf8', timeout: 30_000 });
-  if (made.status !== 0) throw new Error(`attorn user create: ${made.error?.message ?? made.stderr}`);
+  command(config, ['user', 'create', person.email, '--name', 'Ada Lovelace'], `${person.password}\n`);
+}
+
+function createAgent(config: string): Agent {
+  // Nothing listens there: the story takes the code from the address.
+  const redirect = 'http://localhost:1/callback';
+  const said = command(config, ['client', 'create', 'Release bot', '--redirect-uri', redirect, '--access-mode', 'call'], '');
+  const value = (name: string): string => new RegExp(`^${name}=(.+)$`, 'm').exec(said)?.[1] ?? '';
+  return { id: value('client_id'), secret: value('client_secret'), redirect };
+}
+
+/** Runs a command of the program; what it says. */
+function command(config: string, words: string[], input: string): string {
+  const made = spawnSync(binary, ['--config', config, ...words], { input, encoding: 'utf8', timeout: 30_000 });
+  if (made.status !== 0) throw new Error(`attorn ${words[0]}: ${made.error?.message ?? made.stderr}`);
+  return made.stdout;
 }
 
 /** Starts a program whose words go to `output/logs/NAME.log`. */
@@ -259,13 +314,15 @@ async function answers(name: string, child: ChildProcess, addresses: string[]): 
   }
 }
 
-/** Emulate puts its services on ports in a row: the first of two that nobody listens on. */
-async function twoFreePorts(): Promise<number> {
+/** Emulate puts its services on ports in a row: the first of so many that nobody listens on. */
+async function freePorts(count: number): Promise<number> {
   for (let attempt = 0; attempt < 20; attempt += 1) {
     const port = await freePort();
-    if (port < 65_535 && (await isFree(port + 1))) return port;
+    let free = port + count <= 65_536;
+    for (let next = 1; free && next < count; next += 1) free = await isFree(port + next);
+    if (free) return port;
   }
-  throw new Error('no two free ports in a row');
+  throw new Error('no free ports in a row');
 }
 
 async function isFree(port: number): Promise<boolean> {
