@@ -91,7 +91,15 @@ async fn start(
                 format!("http://localhost:{port}/"),
             )
             .env("ATTORN_DATABASE__URL", database)
+            .envs(
+                folder
+                    .join("attorn.toml")
+                    .is_file()
+                    .then(|| ("ATTORN_CONFIG", folder.join("attorn.toml"))),
+            )
             .env("ATTORN_VAULT__KEY_FILE", folder.join("key/attorn.key"))
+            // A profiler reads the program's memory.
+            .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
             // What is measured is the work, not the limit.
             .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0")
             .env("ATTORN_LIMITS__APPROVALS_PER_MINUTE", "0")
@@ -135,21 +143,69 @@ async fn start(
     Ok(program)
 }
 
+/// Starts Attorn on a new SQLite file with an account of the person's at this provider, given to the
+/// client for calls. Answers the client's access token for the proxy, too.
+///
+/// # Errors
+/// A sentence with what it said.
+pub async fn linked(
+    setting: &Setting,
+    name: &'static str,
+    provider: &Program,
+) -> Result<(Program, String)> {
+    let folder = setting.folder(name)?;
+    let base = format!("http://{}", provider.address);
+    let configuration = format!(
+        "[[connections]]\nid = \"github\"\nprovider = \"github\"\nclient_id = \"bench\"\n\
+         client_secret = \"bench\"\n[connections.overrides]\n\
+         authorize = \"{base}/login/oauth/authorize\"\ntoken = \"{base}/login/oauth/access_token\"\n\
+         revoke = \"{base}/applications\"\nidentity = \"{base}/user\"\napi_base = \"{base}\"\n"
+    );
+    let file = folder.join("attorn.toml");
+    fs::write(&file, configuration).map_err(|error| format!("{}: {error}", file.display()))?;
+    let database = format!("sqlite:{}", folder.join("data/attorn.db").display());
+    let program = start(setting, name, &folder, &database, 1).await?;
+    let mut browser = Browser::open(&program).await?;
+    browser.sign_in().await?;
+    browser.link(provider).await?;
+    let audience = format!("http://{}/proxy", program.host);
+    let granted = browser.allow("openid", &audience).await?;
+    let token = browser.redeemed(&granted, "access_token").await?;
+    Ok((program, token))
+}
+
 /// Starts Attorn with its sandbox providers (`attorn demo`), on SQLite, with an account at Slack
 /// linked and given to the example agent for release.
 ///
 /// # Errors
 /// A sentence with what it said.
 pub async fn demo(setting: &Setting, name: &'static str) -> Result<Program> {
+    demo_as(setting, name, Command::new(&setting.attorn)).await
+}
+
+/// As [`demo`], under `strace`, which notes in `trace` every call that waits for the disk.
+///
+/// # Errors
+/// A sentence with what it said.
+pub async fn demo_traced(setting: &Setting, name: &'static str, trace: &Path) -> Result<Program> {
+    let mut strace = Command::new("strace");
+    strace
+        // The tracer is not the parent, so that the process is the server's.
+        .args(["-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o"])
+        .arg(trace)
+        .arg(&setting.attorn);
+    demo_as(setting, name, strace).await
+}
+
+async fn demo_as(setting: &Setting, name: &'static str, mut demo: Command) -> Result<Program> {
     let folder = setting.folder(name)?;
     let (log, env_file) = (folder.join("log"), folder.join("env"));
     let file = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
-    let mut demo = Command::new(&setting.attorn);
     demo.current_dir(&folder)
         .args(["demo", "--port", "0", "--data", "demo", "--link", "slack"])
         .args(["--env-file", "env"])
-        .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0")
-        .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string());
+        .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
+        .env("ATTORN_LIMITS__CLIENT_PER_SECOND", "0");
     let child = program::start(&demo, file)?;
     let mut program = Program::new(name, child, SocketAddr::from(([127, 0, 0, 1], 0)));
     let said = loop {
@@ -246,12 +302,7 @@ impl<'a> Browser<'a> {
     /// Signs in, allows the client once, and lets it have so many refresh tokens, each of a family
     /// of its own. Without `openid`: what is measured are refreshes with one signature each.
     async fn chains(mut self, count: usize) -> Result<Vec<String>> {
-        let answer = self
-            .post("/sign-in", form([("email", EMAIL), ("password", PASSWORD)]))
-            .await?;
-        if answer.status != StatusCode::SEE_OTHER {
-            return Err(format!("signing in was answered {}", answer.sentence()));
-        }
+        self.sign_in().await?;
         let asked = [
             ("client_id", self.program.client.id.as_str()),
             ("redirect_uri", REDIRECT),
@@ -265,7 +316,7 @@ impl<'a> Browser<'a> {
         let mut answer = self.post("/authorize/decision", allowed).await?;
         let mut tokens = Vec::new();
         loop {
-            tokens.push(self.redeem(&answer).await?);
+            tokens.push(self.redeemed(&answer, "refresh_token").await?);
             if tokens.len() == count {
                 return Ok(tokens);
             }
@@ -273,10 +324,59 @@ impl<'a> Browser<'a> {
         }
     }
 
-    async fn redeem(&mut self, answer: &Answer) -> Result<String> {
-        let location = answer.headers.get(header::LOCATION);
-        let code = location
-            .and_then(|location| Url::parse(location.to_str().ok()?).ok())
+    async fn sign_in(&mut self) -> Result<()> {
+        let answer = self
+            .post("/sign-in", form([("email", EMAIL), ("password", PASSWORD)]))
+            .await?;
+        if answer.status != StatusCode::SEE_OTHER {
+            return Err(format!("signing in was answered {}", answer.sentence()));
+        }
+        Ok(())
+    }
+
+    /// Links an account at this provider, where everybody agrees at once, for calls of the client's.
+    async fn link(&mut self, provider: &Program) -> Result<()> {
+        let fields = [
+            ("client", self.program.client.id.as_str()),
+            ("permit", "on"),
+            ("mode", "call"),
+        ];
+        let away = self.post("/accounts/link/github", form(fields)).await?;
+        let there =
+            lead(&away).ok_or_else(|| format!("linking was answered {}", away.sentence()))?;
+        let mut connection = Connection::open(provider.address, &provider.host).await?;
+        let path = &there[url::Position::BeforePath..];
+        let agreed = connection
+            .send(Method::GET, path, &[], String::new())
+            .await?;
+        let back =
+            lead(&agreed).ok_or_else(|| format!("the provider said {}", agreed.sentence()))?;
+        let linked = self.get(&back[url::Position::BeforePath..]).await?;
+        let to = linked.headers.get(header::LOCATION);
+        let is_linked = to.is_some_and(|to| to.as_bytes().starts_with(b"/accounts?linked="));
+        is_linked
+            .then_some(())
+            .ok_or_else(|| format!("the way back was answered {}", linked.sentence()))
+    }
+
+    /// Allows the client this scope at this audience.
+    async fn allow(&mut self, scope: &str, audience: &str) -> Result<Answer> {
+        let asked = form([
+            ("client_id", self.program.client.id.as_str()),
+            ("redirect_uri", REDIRECT),
+            ("response_type", "code"),
+            ("scope", scope),
+            ("resource", audience),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+            ("decision", "allow"),
+        ]);
+        self.post("/authorize/decision", asked).await
+    }
+
+    /// Trades the code of this answer; that member of what comes.
+    async fn redeemed(&mut self, answer: &Answer, member: &str) -> Result<String> {
+        let code = lead(answer)
             .and_then(|url| {
                 url.query_pairs()
                     .find(|(name, _)| name == "code")
@@ -291,7 +391,7 @@ impl<'a> Browser<'a> {
         ]);
         let answer = self.connection.post(self.program.token, body).await?;
         answer
-            .text("refresh_token")
+            .text(member)
             .ok_or_else(|| format!("a code was answered {}", answer.sentence()))
     }
 
@@ -319,4 +419,10 @@ impl<'a> Browser<'a> {
         }
         Ok(answer)
     }
+}
+
+/// Where an answer leads.
+fn lead(answer: &Answer) -> Option<Url> {
+    let location = answer.headers.get(header::LOCATION)?;
+    Url::parse(location.to_str().ok()?).ok()
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use http::{Method, header};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -30,6 +31,11 @@ pub enum Step {
 pub trait Caller: Send + 'static {
     /// What to do next.
     fn next(&mut self) -> Step;
+
+    /// What its requests say in `Authorization`.
+    fn authorization(&self) -> Option<&str> {
+        None
+    }
 
     /// Takes the answer.
     ///
@@ -184,7 +190,11 @@ async fn call<C: Caller>(
             Step::Rest => break,
         };
         let begun = Instant::now();
-        let answer = connection.post(path, body).await?;
+        let authorization = caller.authorization().map(str::to_owned);
+        let headers = authorization.map(|value| (header::AUTHORIZATION, value));
+        let answer = connection
+            .send(Method::POST, path, headers.as_slice(), body)
+            .await?;
         match caller.take(&answer) {
             Ok(()) => {
                 shared.answered.fetch_add(1, Ordering::Relaxed);

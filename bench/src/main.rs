@@ -15,8 +15,10 @@ mod others;
 mod profile;
 mod program;
 mod report;
+mod reverse;
 mod scenarios;
 mod setting;
+mod upstream;
 mod wire;
 
 use std::fs;
@@ -42,6 +44,13 @@ enum Command {
     Run(Box<Run>),
     /// Be the control: read forms, write JSON, nothing else.
     Control,
+    /// Be the control of the proxy: a reverse proxy that does nothing else.
+    ReverseProxy {
+        /// Host and port of the upstream.
+        upstream: String,
+    },
+    /// Be the provider behind the proxies.
+    Upstream,
 }
 
 #[derive(Args)]
@@ -98,6 +107,8 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(async {
             match cli.command {
                 Command::Control => control::serve().await,
+                Command::ReverseProxy { upstream } => reverse::serve(&upstream).await,
+                Command::Upstream => upstream::serve().await,
                 Command::Run(run) => measure(*run).await,
             }
         }),

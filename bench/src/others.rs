@@ -64,6 +64,30 @@ pub fn control(setting: &Setting) -> Result<Program> {
     Ok(program)
 }
 
+/// Starts the provider behind the proxies.
+///
+/// # Errors
+/// A sentence.
+pub fn upstream(setting: &Setting) -> Result<Program> {
+    ourselves(setting, "upstream", &["upstream"])
+}
+
+/// Starts the control of the proxy.
+///
+/// # Errors
+/// A sentence.
+pub fn reverse_proxy(setting: &Setting, upstream: &Program) -> Result<Program> {
+    let to = upstream.address.to_string();
+    ourselves(setting, "control", &["reverse-proxy", &to])
+}
+
+fn ourselves(setting: &Setting, name: &'static str, words: &[&str]) -> Result<Program> {
+    let this = std::env::current_exe().map_err(|error| error.to_string())?;
+    let mut command = Command::new(this);
+    command.args(words);
+    Ok(begin(setting, name, &command, &Value::Null)?.0)
+}
+
 /// Starts a program that reads a line of JSON and says one with its port.
 fn begin(
     setting: &Setting,

@@ -3,13 +3,16 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::meter::Result;
+use crate::program::Program;
+use crate::upstream::Long;
 
 /// The type of every body that we post.
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -124,6 +127,62 @@ impl Connection {
     pub async fn post(&mut self, path: &str, body: String) -> Result<Answer> {
         self.send(Method::POST, path, &[], body).await
     }
+}
+
+/// Sends one request on a connection of its own.
+async fn once<B>(
+    program: &Program,
+    request: http::request::Builder,
+    body: B,
+) -> Result<Response<Incoming>>
+where
+    B: Body<Data = Bytes, Error = std::convert::Infallible> + Send + Unpin + 'static,
+{
+    let says = |error: &dyn std::fmt::Display| format!("{}: {error}", program.name);
+    let stream = TcpStream::connect(program.address)
+        .await
+        .map_err(|error| says(&error))?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| says(&error))?;
+    tokio::spawn(connection);
+    let request = request
+        .header(header::HOST, &program.host)
+        .body(body)
+        .map_err(|error| says(&error))?;
+    sender
+        .send_request(request)
+        .await
+        .map_err(|error| says(&error))
+}
+
+/// Reads a long answer and holds nothing of it; how many bytes came.
+pub async fn download(program: &Program, path: &str, authorization: &str) -> Result<u64> {
+    let request = Request::get(path).header(header::AUTHORIZATION, authorization);
+    let answer = once(program, request, Full::new(Bytes::new())).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(format!("{path} was answered {}", answer.status()));
+    }
+    let (mut body, mut came) = (answer.into_body(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| format!("{path}: {error}"))?;
+        came += frame.data_ref().map_or(0, Bytes::len) as u64;
+    }
+    Ok(came)
+}
+
+/// Sends a body of so many MiB; how many bytes the other end says that it took.
+pub async fn upload(program: &Program, path: &str, authorization: &str, mib: u64) -> Result<u64> {
+    let request = Request::post(path)
+        .header(header::AUTHORIZATION, authorization)
+        .header(header::CONTENT_TYPE, "application/octet-stream");
+    let answer = once(program, request, Long::of(mib)).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await;
+    let body = body.map_err(|error| format!("{path}: {error}"))?.to_bytes();
+    let said: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
+    said.and_then(|said| said.get("took")?.as_u64())
+        .ok_or_else(|| format!("{path} was answered {status}"))
 }
 
 /// A form's text.

@@ -18,7 +18,8 @@ const CONNECTION: &str = "sign-in-with-slack";
 const REFRESH_TOKEN: &str = "urn:ietf:params:oauth:token-type:refresh_token";
 
 /// Asks the same again and again.
-struct Agent {
+#[derive(Clone)]
+pub(super) struct Agent {
     path: &'static str,
     body: String,
 }
@@ -34,7 +35,8 @@ impl Caller for Agent {
     }
 }
 
-fn contestant(setting: &Setting, program: Program) -> Result<Contestant<Agent>> {
+/// Whoever has the first refresh token of this program.
+pub(super) fn agent(program: &Program) -> Result<Agent> {
     let subject = program.refresh_tokens.first();
     let subject = subject.ok_or_else(|| format!("{} has no refresh token", program.name))?;
     let body = program.form([
@@ -46,11 +48,14 @@ fn contestant(setting: &Setting, program: Program) -> Result<Contestant<Agent>> 
         ("subject_token", subject),
         ("connection", CONNECTION),
     ]);
-    let agent = || Agent {
+    Ok(Agent {
         path: program.token,
-        body: body.clone(),
-    };
-    let callers = (0..setting.connections).map(|_| agent()).collect();
+        body,
+    })
+}
+
+fn contestant(setting: &Setting, program: Program) -> Result<Contestant<Agent>> {
+    let callers = vec![agent(&program)?; setting.connections];
     Ok(Contestant::new(program, callers))
 }
 

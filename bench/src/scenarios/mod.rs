@@ -7,7 +7,9 @@ mod exchange;
 mod pending;
 mod poll;
 mod polled;
+mod proxy;
 mod refresh;
+mod syncs;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +24,7 @@ use crate::setting::Setting;
 use crate::{attorn, others};
 
 /// Every scenario: its name, and what it is.
-pub const ALL: [(&str, &str); 6] = [
+pub const ALL: [(&str, &str); 8] = [
     (
         "client-credentials",
         "a client asks for an ES256 access token on its own behalf",
@@ -39,6 +41,11 @@ pub const ALL: [(&str, &str); 6] = [
         "exchange",
         "a refresh token of ours is traded for the living token of a linked account; audited before the answer",
     ),
+    (
+        "proxy",
+        "a call through the proxy, a kilobyte each way, audited; and bodies of a gibibyte",
+    ),
+    ("syncs", "how often audited hits wait for the disk"),
     (
         "poll",
         "a client polls for an approval that nobody has decided",
@@ -59,6 +66,8 @@ pub async fn run(name: &str, setting: &Setting) -> Result<Outcome> {
         "backchannel" => backchannel::run(setting).await?,
         "refresh" => refresh::run(setting).await?,
         "exchange" => exchange::run(setting).await?,
+        "proxy" => proxy::run(setting).await?,
+        "syncs" => syncs::run(setting).await?,
         "poll" => poll::run(setting).await?,
         "polled" => polled::run(setting).await?,
         other => return Err(format!("there is no scenario {other}")),
