@@ -105,7 +105,9 @@ async fn start(
             .env("ATTORN_LIMITS__APPROVALS_PER_MINUTE", "0")
             .env("ATTORN_LIMITS__APPROVALS_WAITING", "0")
             // A profiler reads the program's memory.
-            .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string());
+            .env(PRIVATE_MEMORY, setting.profiles.is_none().to_string())
+            // The push service of a scenario is here.
+            .env("ATTORN_OUTBOUND__ALLOW_LOOPBACK", "true");
         command
     };
     fs::create_dir_all(folder.join("key")).map_err(|error| error.to_string())?;
@@ -283,20 +285,38 @@ async fn ready(program: &mut Program) -> Result<()> {
 }
 
 /// The person's browser, as far as the code flow needs one.
-struct Browser<'a> {
+pub struct Browser<'a> {
     program: &'a Program,
     connection: Connection,
     cookies: Vec<String>,
 }
 
 impl<'a> Browser<'a> {
-    async fn open(program: &'a Program) -> Result<Self> {
+    /// A browser that nobody has signed in with yet.
+    ///
+    /// # Errors
+    /// When it cannot connect.
+    pub async fn open(program: &'a Program) -> Result<Self> {
         let connection = Connection::open(program.address, &program.host).await?;
         Ok(Self {
             program,
             connection,
             cookies: Vec::new(),
         })
+    }
+
+    /// Signs the person in.
+    ///
+    /// # Errors
+    /// A sentence with what was answered.
+    pub async fn sign_in(&mut self) -> Result<()> {
+        let who = form([("email", EMAIL), ("password", PASSWORD)]);
+        let answer = self.post("/sign-in", who).await?;
+        if answer.status == StatusCode::SEE_OTHER {
+            Ok(())
+        } else {
+            Err(format!("signing in was answered {}", answer.sentence()))
+        }
     }
 
     /// Signs in, allows the client once, and lets it have so many refresh tokens, each of a family
@@ -395,11 +415,19 @@ impl<'a> Browser<'a> {
             .ok_or_else(|| format!("a code was answered {}", answer.sentence()))
     }
 
-    async fn get(&mut self, path: &str) -> Result<Answer> {
+    /// Asks for a page.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
         self.send(Method::GET, path, String::new()).await
     }
 
-    async fn post(&mut self, path: &str, body: String) -> Result<Answer> {
+    /// Posts a form.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn post(&mut self, path: &str, body: String) -> Result<Answer> {
         self.send(Method::POST, path, body).await
     }
 

@@ -3,6 +3,7 @@
 
 mod backchannel;
 mod client_credentials;
+mod decided;
 mod exchange;
 mod pending;
 mod poll;
@@ -24,7 +25,7 @@ use crate::setting::Setting;
 use crate::{attorn, others};
 
 /// Every scenario: its name, and what it is.
-pub const ALL: [(&str, &str); 8] = [
+pub const ALL: [(&str, &str); 9] = [
     (
         "client-credentials",
         "a client asks for an ES256 access token on its own behalf",
@@ -54,6 +55,10 @@ pub const ALL: [(&str, &str); 8] = [
         "polled",
         "many pending approvals, each polled every five seconds, in an open loop",
     ),
+    (
+        "decided",
+        "a request is pushed to a browser, approved, and answered to the poll that waits",
+    ),
 ];
 
 /// Runs one.
@@ -70,6 +75,7 @@ pub async fn run(name: &str, setting: &Setting) -> Result<Outcome> {
         "syncs" => syncs::run(setting).await?,
         "poll" => poll::run(setting).await?,
         "polled" => polled::run(setting).await?,
+        "decided" => decided::run(setting).await?,
         other => return Err(format!("there is no scenario {other}")),
     };
     let about = ALL
