@@ -61,3 +61,54 @@ test('an admin asks for the number that the agent shows, and for approvals of re
   await page.getByRole('link', { name: 'Back to the agent' }).click();
   await expectRun(page, 'Done');
 });
+
+test('two people approve what a policy leaves to both', async ({ page, attorn }) => {
+  test.setTimeout(180_000);
+  const look = async (name: string): Promise<void> => {
+    await expectAccessible(page);
+    await expectNoSidewaysScroll(page);
+    await screenshot(page, name);
+  };
+  const signedIn = async (person: typeof attorn.user): Promise<void> => {
+    await page.context().clearCookies();
+    await signIn(page, person);
+  };
+  await signedIn(attorn.admin);
+  await page.goto('/admin/policies');
+  const approving = page.locator('form[action="/admin/policies/approving"]');
+  await approving.getByLabel('Name').fill('Two pairs of eyes');
+  await approving.getByLabel('Type of request').selectOption('deployment');
+  await approving.getByLabel('Who approves instead').fill(`${attorn.user.email}\n${attorn.admin.email}`);
+  await approving.getByLabel('How many of them must').fill('2');
+  await approving.getByRole('button', { name: 'Add a policy' }).click();
+  await expect(page.getByRole('heading', { name: 'Two pairs of eyes' })).toBeVisible();
+  await look('policies-approvers');
+
+  await signedIn(attorn.user);
+  await page.goto('/agent');
+  await page.getByLabel('What should the agent do?').fill('deploy billing 2.1');
+  await page.getByRole('button', { name: 'Start' }).click();
+  await expect(page).toHaveURL(/\/agent\/runs\/run_/);
+  await expectRun(page, 'Waiting for your decision');
+  const run = page.url();
+  await page.getByRole('link', { name: 'Review and decide' }).click();
+  await expect(page.getByText('0 of 2 so far')).toBeVisible();
+  await look('approve-of-two');
+  const decision = page.url();
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await expect(page.getByText(/You approved this\. It waits for the others/)).toBeVisible();
+  await look('approve-waits-for-others');
+
+  await signedIn(attorn.admin);
+  await page.goto('/approvals');
+  await expect(page.locator(`a[href="${new URL(decision).pathname}"]`).first()).toBeVisible();
+  await page.goto(decision);
+  await expect(page.getByText('1 of 2 so far')).toBeVisible();
+  await look('approve-for-another');
+  await page.getByRole('button', { name: 'Approve' }).click();
+  await expect(page.getByText('You approved')).toBeVisible();
+
+  await signedIn(attorn.user);
+  await page.goto(run);
+  await expectRun(page, 'Done');
+});

@@ -62,7 +62,6 @@ async fn draw(asked: Asked) -> Result<AnyView, Problem> {
                     .into_iter()
                     .chain(
                         [
-                            ("decide-for", &approval.asked_of),
                             ("decide-approvals", &approval.approvals),
                             ("decide-policies", &approval.policies),
                         ]
@@ -131,6 +130,14 @@ fn asker(approval: &ApprovalPage) -> AnyView {
                     {if approval.embedded { t("decide-embedded") } else { t("decide-client") }}
                     " · " <code>{approval.client_id.clone()}</code>
                 </span>
+                {approval
+                    .asked_of
+                    .as_ref()
+                    .map(|person| {
+                        view! {
+                            <span class="field-hint">{tv("decide-for", &[("person", person)])}</span>
+                        }
+                    })}
             </div>
         </div>
     }

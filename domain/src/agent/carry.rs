@@ -329,6 +329,10 @@ impl<'a> Carrier<'a> {
                     _ => (RunState::Denied, "You denied this."),
                 }
             }
+            Code::ExpiredToken if is_reason(&error, "not_enrolled") => (
+                RunState::Expired,
+                "Approving this takes a device of yours, and none is set up.",
+            ),
             Code::ExpiredToken => (RunState::Expired, "Nobody decided in time."),
             // Redeemed before, and the token was lost with the process. The post
             // was not begun, or its step would stand there.
@@ -369,6 +373,13 @@ impl<'a> Carrier<'a> {
                 other => failed(format!("This cannot be asked for: {other}.")),
             })
     }
+}
+
+fn is_reason(error: &OauthError, reason: &str) -> bool {
+    error
+        .members
+        .iter()
+        .any(|(name, word)| *name == "reason" && word == reason)
 }
 
 fn wait_for(approval_id: &str) -> Stop {

@@ -4,7 +4,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::decide::{carry_out, expire_within};
 use super::read::Approval;
-use super::signing::is_proven;
+use super::signing::{is_proven, nobody_could_sign};
 use super::state::{Change, State};
 use crate::Engine;
 use crate::ids;
@@ -47,6 +47,10 @@ pub enum RedeemError {
     /// `expired_token`
     #[error("the request has expired")]
     ExpiredToken,
+    /// `expired_token`, too: it took a passkey, and nobody who might decide it
+    /// has one that counts.
+    #[error("the request has expired, and nobody had a device to approve it with")]
+    NotEnrolled,
     /// `invalid_grant`: unknown, another client's, or redeemed before.
     #[error("the auth_req_id is not valid, or was used before")]
     InvalidGrant,
@@ -118,6 +122,9 @@ pub(crate) async fn poll(
                 Box::pin(async move { expire_within(tx, &engine, &id).await })
             })
             .await?;
+        if nobody_could_sign(engine, &approval).await? {
+            return Err(RedeemError::NotEnrolled);
+        }
     }
     if approval.in_force.is_out_of_tries() {
         return Err(RedeemError::refused(WRONG_NUMBER, None));

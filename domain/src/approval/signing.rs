@@ -223,6 +223,24 @@ impl Approval {
     }
 }
 
+/// Whether approving takes a passkey, and nobody who may has one that counts.
+pub(super) async fn nobody_could_sign(
+    engine: &Engine,
+    approval: &Approval,
+) -> Result<bool, storage::Error> {
+    let mut deciders = approval.approvers();
+    if deciders.is_empty() {
+        deciders.insert(&approval.person_id);
+    }
+    for person in deciders {
+        let signing = signing_of(engine, approval, person).await?;
+        if !signing.needed || signing.challenge.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Judges a passkey's answer to this decision, and makes the evidence of it.
 pub(super) async fn sign(
     tx: &mut Tx,

@@ -40,6 +40,11 @@ impl From<RedeemError> for OauthError {
             RedeemError::ExpiredToken => {
                 Self::new(Code::ExpiredToken, "the request has expired").with("reason", "expired")
             }
+            RedeemError::NotEnrolled => Self::new(
+                Code::ExpiredToken,
+                "the request has expired, and nobody had a device to approve it with",
+            )
+            .with("reason", "not_enrolled"),
             RedeemError::InvalidGrant => {
                 Self::grant("the auth_req_id is not valid, or was used before")
             }

@@ -1,6 +1,8 @@
 //! Policies: what approving takes, and that nobody who writes the database
 //! makes it take less.
 
+use std::time::Duration;
+
 use domain::approval::policies::{self, Demands, NewPolicy, PasskeyDemand, PolicyError, Rule};
 use domain::approval::{self, AskError, Asked, DecideError, Decision, RedeemError, State};
 use domain::identity::Person;
@@ -222,6 +224,27 @@ async fn what_a_policy_forbids_nobody_is_asked_for() {
         .decide(&earlier.approval_id, Decision::Deny)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_nobody_had_a_device_for_says_so_as_it_runs_out() {
+    for enrolled in [false, true] {
+        let story = with(policy(None, passkey(PasskeyDemand::Always))).await;
+        if enrolled {
+            story.enrol(&story.person).await;
+        }
+        let asked = asked_for(&story, "demonstration").await;
+        story.bench.advance(Duration::from_secs(301));
+        let polled = story.poll(&asked).await;
+        assert!(
+            if enrolled {
+                matches!(polled, Err(RedeemError::ExpiredToken))
+            } else {
+                matches!(polled, Err(RedeemError::NotEnrolled))
+            },
+            "{polled:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -164,6 +164,7 @@ async fn approvers_find_the_request_and_decide_it_on_its_page() {
         assert!(list.body.contains(&decide), "{}", list.body);
         let page = house.get(&decide, &theirs).await;
         assert!(page.body.contains(progress), "{}", page.body);
+        assert!(page.body.contains("you are an approver"));
         let done = house.post(&decide, &theirs, &approve).await;
         assert_eq!(done.status, 303, "{}", done.body);
         let again = house.get(&decide, &theirs).await;

@@ -60,7 +60,8 @@ pub(crate) async fn in_force(engine: &Engine) -> Result<Arc<PolicySet>, Error> {
 /// The policies in force, read from their row.
 ///
 /// # Errors
-/// As [`in_force`].
+/// The database's; a set that was changed, taken out or put back by another
+/// hand is refused.
 pub async fn list(engine: &Engine) -> Result<PolicySet, Error> {
     let set = engine.store.reader().await?.policies(engine).await?;
     // Only what was committed was seen: a write may still be undone.
