@@ -14,7 +14,7 @@ use domain::outbound::{GuardedOutbound, HttpOutbound};
 use domain::storage::Location;
 use domain::vault::connections::{self, NewConnection, Source};
 use domain::vault::discover::discover;
-use domain::vault::own;
+use domain::vault::{journal, own};
 use domain::{Engine, Parts, Settings};
 use leptos::config::LeptosOptions;
 use tokio::net::TcpListener;
@@ -266,6 +266,11 @@ pub struct Running {
 /// # Errors
 /// When the address cannot be had or the certificate cannot be read.
 pub async fn start(door: Door, listener: TcpListener, config: &Config) -> Result<Running, Error> {
+    if let Some(folder) = &door.engine.settings.journal
+        && let Err(error) = journal::prepare(folder)
+    {
+        tracing::warn!(%error, folder = %folder.display(), "answers of providers cannot wait on disk while the database is away");
+    }
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     crate::upkeep::start(&door.engine, &tasks, &stop);

@@ -117,10 +117,16 @@ pub async fn replay(engine: &Engine) -> Result<usize, Error> {
             },
             // Somebody is writing it, or was when the process ended.
             None if is_unfinished(&path) => {}
-            None => tracing::error!(path = %path.display(), "an answer on disk cannot be read"),
+            // Torn, or of another deployment: left alone, and told of once.
+            None => {
+                if refresh::locked(&engine.vault.unreadable).insert(path.clone()) {
+                    tracing::error!(path = %path.display(), "an answer on disk cannot be read");
+                }
+            }
         }
         if at < engine.now() - KEPT_MS {
             tracing::error!(path = %path.display(), "an answer waited on disk for too long and is dropped");
+            refresh::locked(&engine.vault.unreadable).remove(&path);
             remove(path).await;
         }
     }
@@ -161,14 +167,14 @@ async fn bring_in(engine: &Engine, answer: &Answer) -> Result<Place, Error> {
                 if grant.epoch < answer.epoch || !is_child {
                     return Ok(Place::NotYet);
                 }
-                tx.keep_candidate(
-                    &answer.account,
-                    kind,
-                    answer.epoch,
-                    &answer.parent,
-                    (&answer.holder, &answer.sealed),
-                )
-                .await?;
+                // Stored already: this one, whose writer did not hear of it, or a
+                // later one of somebody who asked again.
+                let (account, parent) = (&answer.account, &answer.parent);
+                if tx.candidate(account, kind, parent).await?.is_none() {
+                    let sealed = (answer.holder.as_str(), answer.sealed.as_slice());
+                    tx.keep_candidate(account, kind, answer.epoch, parent, sealed)
+                        .await?;
+                }
                 Ok(Place::Taken)
             })
         })

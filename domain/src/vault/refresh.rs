@@ -5,6 +5,7 @@
 //! this process share one flight; those of other processes meet at the lease.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt as _;
@@ -88,6 +89,8 @@ pub struct Memory {
     pauses: Mutex<HashMap<GrantKey, Pause>>,
     pub(super) breakers: Breakers,
     pub(super) recent: Recent,
+    /// Answers on disk that cannot be read, of which the log has told.
+    pub(super) unreadable: Mutex<HashSet<PathBuf>>,
     /// Grants whose lost answer is being asked for again within its grace time.
     regained: Mutex<HashSet<GrantKey>>,
 }
@@ -100,7 +103,7 @@ struct Pause {
     outcome: Outcome,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

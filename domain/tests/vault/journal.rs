@@ -167,3 +167,34 @@ fn only(journal: &Path) -> PathBuf {
     let mut files = std::fs::read_dir(journal).unwrap();
     files.next().unwrap().unwrap().path()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_on_disk_does_not_take_the_place_of_a_later_one() {
+    let left = killed_with_an_answer().await;
+    let engine = left.restarted().await;
+    // Somebody asked again, where the provider answers again, and stored what came.
+    let account = left.account.clone();
+    engine
+        .store
+        .write(move |tx| {
+            let account = account.clone();
+            Box::pin(async move {
+                tx.execute(
+                    "insert into refresh_candidates (id, account_id, token_kind, epoch, parent_hash, sealed, holder, created_at) \
+                     select 'cnd_later', account_id, token_kind, epoch, refresh_hash, $2, 'later', $3 \
+                     from provider_grants where account_id = $1",
+                    vec![account.into(), vec![0_u8; 64].into(), tx.now().into()],
+                )
+                .await
+            })
+        })
+        .await
+        .map_err(|error: domain::storage::Error| error)
+        .unwrap();
+    assert_eq!(journal::replay(&engine).await.unwrap(), 1);
+    assert_eq!(left.on_disk(), 0);
+    let later =
+        "select count(*) as n from refresh_candidates where account_id = $1 and holder = 'later'";
+    assert_eq!(number(&engine, later, &left.account).await, 1);
+    engine.store.close().await;
+}
