@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use url::{Position, Url};
 
 use super::super::{Error, KeyEncryption, sha256};
-use super::aws_identity::{AwsCredentials, AwsIdentity, Current};
+use super::aws_current::Current;
+use super::aws_identity::{AwsCredentials, AwsIdentity};
 use super::sigv4::{Request, Scope, amz_date, authorization};
 use super::{forget, forget_member, member, post};
 use crate::clock::Clock;

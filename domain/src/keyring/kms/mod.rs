@@ -7,6 +7,7 @@
 //! and an outage of the provider is felt only by keys that nobody used of late.
 
 mod aws;
+mod aws_current;
 mod aws_identity;
 mod remembered;
 mod sigv4;
