@@ -344,16 +344,6 @@ impl<'a> Browser<'a> {
         }
     }
 
-    async fn sign_in(&mut self) -> Result<()> {
-        let answer = self
-            .post("/sign-in", form([("email", EMAIL), ("password", PASSWORD)]))
-            .await?;
-        if answer.status != StatusCode::SEE_OTHER {
-            return Err(format!("signing in was answered {}", answer.sentence()));
-        }
-        Ok(())
-    }
-
     /// Links an account at this provider, where everybody agrees at once, for calls of the client's.
     async fn link(&mut self, provider: &Program) -> Result<()> {
         let fields = [
