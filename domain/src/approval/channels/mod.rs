@@ -4,7 +4,7 @@
 //!
 //! - [`deliver`]: what goes out, when it is tried again, and who is next.
 //! - [`webhook`]: the signed message and its one delivery.
-//! - [`mail`]: the same over SMTP.
+//! - `mail`: the same over SMTP.
 //!
 //! What always holds here: channels are told in the person's order, the next
 //! when one gives up; a message says what, who asks and which request, never a
