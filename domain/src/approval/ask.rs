@@ -422,10 +422,9 @@ async fn compile(
             "`connection` is not one of {name}"
         )));
     }
-    let link = |path: String| engine.settings.url(&path);
     if account.state != AccountState::Linked {
         return Err(AskError::ReconnectRequired {
-            link: link(format!("accounts?link={connection}")),
+            link: vault::pages::link(engine, connection),
         });
     }
     let permission = vault::permissions::find(engine, &client.id, &account.id)
@@ -434,7 +433,7 @@ async fn compile(
     // `release` is more than `call`; either lets the client use the account.
     if permission.is_none_or(|permission| permission.state != PermissionState::Active) {
         return Err(AskError::PermissionRequired {
-            link: link(format!("accounts/{}?permit={}", account.id, client.id)),
+            link: vault::pages::permit(engine, connection, &client.id),
         });
     }
     let cannot = || AskError::InvalidDetails("it cannot be shown as it would be sent".to_owned());

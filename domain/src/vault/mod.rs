@@ -39,7 +39,7 @@ mod linked;
 mod origins;
 mod overrides;
 pub mod own;
-mod pages;
+pub(crate) mod pages;
 pub mod permissions;
 mod permissions_sql;
 mod permitted;

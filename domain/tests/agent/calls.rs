@@ -337,8 +337,8 @@ async fn without_a_permission_there_is_nothing_to_approve() {
     assert_eq!(refused.code(), ("access_denied", 403));
     assert_eq!(refused.reason(), Some("permission_required"));
     let wanted = format!(
-        "accounts/{}?permit={}",
-        outside.account.id, outside.client.id
+        "accounts/link/{}?client={}",
+        outside.account.connection, outside.client.id
     );
     assert_eq!(
         refused.link(),
