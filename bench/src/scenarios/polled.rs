@@ -59,12 +59,12 @@ struct Times {
 /// Polls these in turn, evenly over each period; `offset` is when the first is due.
 async fn socket(
     program: Arc<Program>,
+    mut connection: Connection,
     ids: Vec<String>,
     offset: Duration,
     times: Times,
 ) -> Result<Seen> {
     let mut seen = Seen::new()?;
-    let mut connection = Connection::open(program.address, &program.host).await?;
     let step = PERIOD / u32::try_from(ids.len().max(1)).unwrap_or(u32::MAX);
     let mut sent: Vec<Option<Instant>> = vec![None; ids.len()];
     let mut due = times.begin + offset;
@@ -134,7 +134,13 @@ pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
         "polling them over {sockets} sockets for {} s",
         setting.open.as_secs()
     ));
-    // Connecting takes a while, and none may be polled again too soon. The first turns do not count.
+    // All are open before the first poll: who is kept waiting at the start is too early the next time,
+    // and is told to wait longer from then on.
+    let mut connections = Vec::with_capacity(sockets);
+    for _ in 0..sockets {
+        connections.push(Connection::open(program.address, &program.host).await?);
+    }
+    // None may be polled again too soon. The first turns do not count.
     let begin = Instant::now() + PERIOD;
     let times = Times {
         begin,
@@ -142,10 +148,16 @@ pub async fn run(setting: &Setting) -> Result<(Vec<Figure>, Vec<Series>)> {
         end: begin + 2 * PERIOD + setting.open,
     };
     let mut polling = JoinSet::new();
-    for (index, ids) in ids.chunks(each.max(1)).enumerate() {
+    for (index, (ids, connection)) in ids.chunks(each.max(1)).zip(connections).enumerate() {
         let share = index as f64 / sockets as f64 / each.max(1) as f64;
         let offset = PERIOD.mul_f64(share.fract());
-        polling.spawn(socket(program.clone(), ids.to_vec(), offset, times));
+        polling.spawn(socket(
+            program.clone(),
+            connection,
+            ids.to_vec(),
+            offset,
+            times,
+        ));
     }
     tokio::time::sleep_until(times.count.into()).await;
     let used_before = Reading::of(&program)?.own;
