@@ -82,9 +82,21 @@ pub(crate) async fn follow<F>(
     }
 }
 
+/// Tries what is due (id, and to whom), in bounded turns; answers how many
+/// were settled.
+pub(crate) async fn round<F: Future<Output = bool>>(
+    due: Vec<(String, String)>,
+    of_one: usize,
+    try_one: impl Fn(String) -> F,
+) -> usize {
+    let tries = turns(due, of_one).into_iter().map(try_one);
+    let settled = futures::future::join_all(tries).await;
+    settled.into_iter().filter(|settled| *settled).count()
+}
+
 /// Whose turn it is of what is due (id, and to whom): `of_one` for each, and
 /// 64 in all.
-pub(crate) fn turns(due: Vec<(String, String)>, of_one: usize) -> Vec<String> {
+fn turns(due: Vec<(String, String)>, of_one: usize) -> Vec<String> {
     let mut counts: HashMap<String, usize> = HashMap::new();
     due.into_iter()
         .filter_map(|(id, whom)| {

@@ -158,15 +158,13 @@ pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
 /// The database's.
 pub async fn run_due(engine: &Engine) -> Result<usize, storage::Error> {
     let due = engine.store.reader().await?.notifications_due().await?;
-    let tries = due::turns(due, AT_ONCE_OF_ONE);
-    let tries = tries.into_iter().map(|id| async move {
+    let round = due::round(due, AT_ONCE_OF_ONE, |id| async move {
         try_one(engine, &id).await.unwrap_or_else(|error| {
             tracing::error!(%error, approval = id, "a client could not be told");
             false
         })
     });
-    let settled = futures::future::join_all(tries).await;
-    Ok(settled.into_iter().filter(|settled| *settled).count())
+    Ok(round.await)
 }
 
 /// What is known of one after it was claimed.

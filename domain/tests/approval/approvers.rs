@@ -13,7 +13,7 @@ use evidence::webauthn::virtual_authenticator::VirtualAuthenticator;
 use crate::story::{Story, answer, choice, story};
 
 /// A story in which `needed` of four approvers must approve.
-async fn of_four(needed: u8, passkey: PasskeyDemand) -> (Story, Vec<Person>) {
+pub async fn of_four(needed: u8, passkey: PasskeyDemand) -> (Story, Vec<Person>) {
     let story = story().await;
     let mut four = Vec::new();
     for name in ["ben", "cid", "dora", "eve"] {

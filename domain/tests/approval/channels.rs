@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::approval::channels::{self, ChannelError, Delivery, MailServer, deliver};
+use domain::approval::policies::PasskeyDemand;
 use domain::approval::{self, Decision};
 use domain::identity::passkeys::Proof;
 use domain::secret::Secret;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::approvers::of_four;
 use crate::story::{Story, story, story_on};
 
 #[path = "../../examples/webhook_app.rs"]
@@ -431,4 +433,28 @@ async fn what_was_removed_is_told_no_more_and_is_forgotten_later() {
     approval::expire_due(&story.bench).await.unwrap();
     assert!(deliver::sweep(&story.bench).await.unwrap() > 0);
     assert!(log(&story).await.is_empty());
+}
+
+#[tokio::test]
+async fn approvers_are_told_each_in_an_order_of_their_own() {
+    let (story, four) = of_four(1, PasskeyDemand::None).await;
+    let apps = [App::open().await, App::open().await, App::open().await];
+    for (person, app) in [
+        (&story.person, &apps[0]),
+        (&four[0], &apps[1]),
+        (&four[0], &apps[2]),
+    ] {
+        channels::add_webhook(&story.bench, &person.id, &app.url)
+            .await
+            .unwrap();
+    }
+    apps[1].will_answer(&["410 Gone"]);
+    story.asked().await;
+    // That the person was told does not spare the approver's second way.
+    while run(&story).await > 0 {}
+    for app in &apps {
+        let sent = app.taken();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        assert!(sent[0].contains("approval.asked"));
+    }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use domain::approval::Decision;
+use domain::approval::policies::PasskeyDemand;
 use domain::approval::push::Topic;
 use domain::approval::push::notices;
 use domain::approval::push::subscriptions::{self, NewSubscription};
@@ -15,6 +16,7 @@ use evidence::digest::from_base64url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::approvers::of_four;
 use crate::story::{Story, ask_of, story};
 
 /// A push service: what it was sent, and what it answers next (201 without).
@@ -214,4 +216,19 @@ async fn a_device_from_a_recovery_code_is_told_to_every_browser_of_the_person() 
     assert_eq!(sent.len(), 1);
     assert!(sent[0].starts_with("post /phone"), "{sent:?}");
     assert!(has(&sent[0], "ttl: 86400") && has(&sent[0], "urgency: high"));
+}
+
+#[tokio::test]
+async fn the_browsers_of_approvers_are_told_as_well() {
+    let (story, four) = of_four(1, PasskeyDemand::None).await;
+    let service = Service::open().await;
+    service.subscribe(&story, &four[1], "/approver").await;
+    service
+        .subscribe(&story, &story.stranger, "/stranger")
+        .await;
+    story.asked().await;
+    assert_eq!(run(&story).await, 1);
+    let sent = service.taken();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].starts_with("post /approver "), "{}", sent[0]);
 }

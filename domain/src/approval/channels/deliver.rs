@@ -45,15 +45,13 @@ pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
 /// The database's.
 pub async fn run_due(engine: &Engine) -> Result<usize, storage::Error> {
     let due = engine.store.reader().await?.channel_notices_due().await?;
-    let tries = due::turns(due, AT_ONCE_OF_ONE);
-    let tries = tries.into_iter().map(|id| async move {
+    let round = due::round(due, AT_ONCE_OF_ONE, |id| async move {
         try_one(engine, &id).await.unwrap_or_else(|error| {
             tracing::error!(%error, notice = id, "a person could not be told");
             false
         })
     });
-    let settled = futures::future::join_all(tries).await;
-    Ok(settled.into_iter().filter(|settled| *settled).count())
+    Ok(round.await)
 }
 
 async fn try_one(engine: &Engine, id: &str) -> Result<bool, storage::Error> {
@@ -93,7 +91,7 @@ async fn carry_out(engine: &Engine, id: &str, claimed: &Claimed) -> Result<End, 
         None => None,
     };
     drop(reader);
-    let approval = approval.filter(|approval| approval.person_id == channel.person_id);
+    let approval = approval.filter(|approval| approval.is_seen_by(&channel.person_id));
     let says = match (claimed.kind.as_str(), &approval) {
         ("device", _) => Says::Device,
         ("test", _) => Says::Test,

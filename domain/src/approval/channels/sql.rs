@@ -290,8 +290,8 @@ impl Tx {
     }
 
     /// Settles one, or has it tried again later; what was settled meanwhile
-    /// stays. One that gives up makes the next of its request due, one that is
-    /// done spares the rest.
+    /// stays. One that gives up makes the next of its request and person due, one
+    /// that is done spares the rest of them.
     pub(super) async fn end_channel_notice(
         &mut self,
         id: &str,
@@ -304,7 +304,7 @@ impl Tx {
         let ended = self
             .swap(
                 "update channel_notices set state = $2, detail = $3, settled_at = $4, next_at = $5 \
-                 where id = $1 and state in ('due', 'waiting') returning approval_id, kind",
+                 where id = $1 and state in ('due', 'waiting') returning approval_id, channel_id, kind",
                 vec![
                     id.into(),
                     state.into(),
@@ -321,16 +321,22 @@ impl Tx {
         let (Some(approval), "asked") = (approval, row.get::<String>("kind")?.as_str()) else {
             return Ok(());
         };
+        // Others who are asked as well have an order of their own.
+        let channel: String = row.get("channel_id")?;
         match state {
             "given_up" => {
                 // Only if nobody else is at it.
                 let next = self
                     .swap(
                         "update channel_notices set state = 'due', next_at = $2 where id = \
-                         (select id from channel_notices where approval_id = $1 and state = 'waiting' order by rank, id limit 1) \
-                         and not exists (select 1 from channel_notices where approval_id = $1 and kind = 'asked' and state = 'due') \
+                         (select n.id from channel_notices n join notice_channels c on c.id = n.channel_id \
+                         where n.approval_id = $1 and n.state = 'waiting' \
+                         and c.person_id = (select person_id from notice_channels where id = $3) order by n.rank, n.id limit 1) \
+                         and not exists (select 1 from channel_notices n join notice_channels c on c.id = n.channel_id \
+                         where n.approval_id = $1 and n.kind = 'asked' and n.state = 'due' \
+                         and c.person_id = (select person_id from notice_channels where id = $3)) \
                          returning id",
-                        vec![approval.into(), now.into()],
+                        vec![approval.into(), now.into(), channel.into()],
                     )
                     .await?;
                 if let Some(row) = next {
@@ -341,8 +347,9 @@ impl Tx {
             "done" => {
                 self.execute(
                     "update channel_notices set state = 'spared', settled_at = $2 \
-                     where approval_id = $1 and state = 'waiting'",
-                    vec![approval.into(), now.into()],
+                     where approval_id = $1 and state = 'waiting' and channel_id in (select c.id from notice_channels c \
+                     where c.person_id = (select person_id from notice_channels where id = $3))",
+                    vec![approval.into(), now.into(), channel.into()],
                 )
                 .await?;
             }

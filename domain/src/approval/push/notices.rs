@@ -90,15 +90,13 @@ pub async fn drive(engine: &Engine, shutdown: impl Future<Output = ()> + Send) {
 /// The database's.
 pub async fn run_due(engine: &Engine) -> Result<usize, storage::Error> {
     let due = engine.store.reader().await?.notices_due().await?;
-    let tries = due::turns(due, AT_ONCE_OF_ONE);
-    let tries = tries.into_iter().map(|id| async move {
+    let round = due::round(due, AT_ONCE_OF_ONE, |id| async move {
         try_one(engine, &id).await.unwrap_or_else(|error| {
             tracing::error!(%error, notice = id, "a notice could not be sent");
             false
         })
     });
-    let settled = futures::future::join_all(tries).await;
-    Ok(settled.into_iter().filter(|settled| *settled).count())
+    Ok(round.await)
 }
 
 async fn try_one(engine: &Engine, id: &str) -> Result<bool, storage::Error> {
@@ -148,7 +146,7 @@ async fn carry_out(engine: &Engine, claimed: &Claimed) -> Result<End, storage::E
             let mut reader = engine.store.reader().await?;
             let approval = reader.approval(engine, id).await?;
             drop(reader);
-            match approval.filter(|approval| approval.person_id == whose) {
+            match approval.filter(|approval| approval.is_seen_by(&whose)) {
                 None => return given_up("the request is gone"),
                 Some(approval) if kind == Kind::Asked && approval.state != State::Pending => {
                     return given_up("the request has ended");
