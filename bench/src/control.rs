@@ -29,6 +29,17 @@ const SLACK_TOKEN: &str =
 /// # Errors
 /// When it cannot listen.
 pub async fn serve() -> Result<()> {
+    let router = Router::new()
+        .route("/oauth/token", post(token))
+        .route("/bc-authorize", post(backchannel));
+    announced(router).await
+}
+
+/// Serves on a free port, which it says on standard output.
+///
+/// # Errors
+/// When it cannot listen.
+pub async fn announced(router: Router) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")
         .await
         .map_err(|error| error.to_string())?;
@@ -37,9 +48,6 @@ pub async fn serve() -> Result<()> {
         .map_err(|error| error.to_string())?
         .port();
     println!("{}", json!({ "port": port }));
-    let router = Router::new()
-        .route("/oauth/token", post(token))
-        .route("/bc-authorize", post(backchannel));
     axum::serve(listener, router)
         .await
         .map_err(|error| error.to_string())

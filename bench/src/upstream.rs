@@ -14,8 +14,8 @@ use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use serde_json::json;
-use tokio::net::TcpListener;
 
+use crate::control::announced;
 use crate::meter::Result;
 
 /// A mebibyte.
@@ -61,14 +61,6 @@ impl HttpBody for Long {
 /// # Errors
 /// When it cannot listen.
 pub async fn serve() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .map_err(|error| error.to_string())?;
-    let port = listener
-        .local_addr()
-        .map_err(|error| error.to_string())?
-        .port();
-    println!("{}", json!({ "port": port }));
     let router = Router::new()
         .route("/login/oauth/authorize", get(authorize))
         .route("/login/oauth/access_token", post(token))
@@ -76,9 +68,7 @@ pub async fn serve() -> Result<()> {
         .route("/small", post(small))
         .route("/long/{mib}", get(long))
         .route("/take", post(take));
-    axum::serve(listener, router)
-        .await
-        .map_err(|error| error.to_string())
+    announced(router).await
 }
 
 /// Everybody agrees at once.

@@ -167,7 +167,9 @@ pub async fn database(folder: &Path) -> Location {
     }
 }
 
-fn settings(issuer: &str) -> Settings {
+/// What a bench decided: the mildest of everything, with this issuer.
+#[must_use]
+pub fn settings(issuer: &str) -> Settings {
     Settings {
         issuer: issuer.to_owned(),
         instance: String::new(),

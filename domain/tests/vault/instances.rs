@@ -10,14 +10,13 @@ use bytes::Bytes;
 use domain::clock::{Clock, SystemClock};
 use domain::ids::{self, Rng as _, SystemRng};
 use domain::keyring::StaticKey;
-use domain::limits::Quotas;
 use domain::outbound::{self, Answer, Ask, GuardedOutbound, HttpOutbound, Outbound};
 use domain::secret::Secret;
 use domain::storage::Location;
-use domain::testing::{ISSUER, PASSWORD, START};
+use domain::testing::{self, ISSUER, PASSWORD, START};
 use domain::vault::link::{self, FinishLink, StartLink};
 use domain::vault::{Error, TokenKind, ahead, fresh_token, journal};
-use domain::{Engine, Parts, Settings, StartError, identity, oauth};
+use domain::{Engine, Parts, Settings, StartError, identity};
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method};
 use sandbox::{Client, Config, Control, Person, Provider, Rotation, Sandbox};
@@ -103,17 +102,10 @@ pub async fn start(shared: &Shared, clock: &Fast, instance: &str) -> Result<Engi
         outbound: Arc::new(Hurried(HttpOutbound::new().unwrap())),
         guarded: Arc::new(GuardedOutbound::new(true).unwrap()),
         settings: Settings {
-            issuer: ISSUER.to_owned(),
             instance: instance.to_owned(),
-            registration: oauth::RegistrationPolicy::Off,
-            quotas: Quotas::default(),
             rotate_keys_days: 0,
-            passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
-            policies: Vec::new(),
-            mail: None,
-            push_contact: String::new(),
             journal: Some(shared.journal.clone()),
-            sign_in: Vec::new(),
+            ..testing::settings(ISSUER)
         },
     };
     // The key of the benches.

@@ -251,17 +251,9 @@ pub async fn open(process: &Process, database: &Path, clock: ManualClock) -> Eng
         outbound: Arc::new(HttpOutbound::new().unwrap()),
         guarded: Arc::new(GuardedOutbound::new(true).unwrap()),
         settings: Settings {
-            issuer: process.issuer.clone(),
             instance: "later".to_owned(),
-            registration: domain::oauth::RegistrationPolicy::Off,
-            quotas: domain::limits::Quotas::default(),
             rotate_keys_days: 0,
-            passkey_policy: domain::approval::PasskeyPolicy::Enrolled,
-            policies: Vec::new(),
-            push_contact: "mailto:ops@attorn.test".to_owned(),
-            journal: None,
-            mail: None,
-            sign_in: Vec::new(),
+            ..domain::testing::settings(&process.issuer)
         },
     };
     Engine::start(parts, |_| Ok(Arc::new(FileKey::read(&process.key(), rng)?)))
